@@ -1,1 +1,11 @@
-//! placeholder
+//! The rules of Holdfast: replication, views, placement and the wire format, without sockets, clocks or randomness. Everything from outside comes
+//! in as an argument, and everything to be done comes out as a value, so that a simulator can drive it through any schedule.
+
+pub mod command;
+pub mod placement;
+pub mod scan;
+pub mod view;
+
+pub use command::{Command, CommandError, Condition, ExpireCondition, Expiry, Key, Reply, ValueType};
+pub use scan::{ScanPage, ScanPart};
+pub use view::{Member, MemberSet, MemberState, NodeId, Version, View, ViewEntry};
