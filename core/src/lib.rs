@@ -4,8 +4,13 @@
 pub mod command;
 pub mod placement;
 pub mod scan;
+pub mod value;
 pub mod view;
 
 pub use command::{Command, CommandError, Condition, ExpireCondition, Expiry, Key, Reply, ValueType};
+
+/// Milliseconds on a monotonic clock of this member; where it starts does not matter.
+pub type Millis = u64;
+
 pub use scan::{ScanPage, ScanPart};
 pub use view::{Member, MemberSet, MemberState, NodeId, Version, View, ViewEntry};
