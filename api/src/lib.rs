@@ -1,1 +1,26 @@
-//! placeholder
+//! Holdfast's custom resources as Rust types, and the names of everything that belongs to a cluster.
+//!
+//! `SessionCluster` is what people write; `SessionView` is the register in which the members agree on who counts. The definitions that a
+//! Kubernetes API server gets are generated from these types ([`crds`]) and checked in under `crds/`.
+
+mod byte_size;
+mod crd;
+mod duration;
+pub mod names;
+#[expect(unreachable_pub, reason = "KubeSchema repeats each struct inside a function, its `pub` included")]
+mod session_cluster;
+#[expect(unreachable_pub, reason = "KubeSchema repeats each struct inside a function, its `pub` included")]
+#[expect(clippy::duplicated_attributes, reason = "two printer columns of the same type")]
+mod session_view;
+#[expect(unreachable_pub, reason = "KubeSchema repeats each struct inside a function, its `pub` included")]
+mod status;
+
+pub use byte_size::{ByteSize, ParseByteSizeError};
+pub use crd::{CrdFile, crds};
+pub use duration::{Duration, ParseDurationError};
+pub use session_cluster::{
+    Affinity, AffinitySource, AffinitySourceType, App, Gateway, Membership, Replication, Runtime, SessionCluster, SessionClusterSpec,
+    Sessions, StateTransfer, Workload,
+};
+pub use session_view::{MemberState, SessionView, SessionViewSpec, ViewMember};
+pub use status::{ClusterMember, ClusterMemberState, GatewayStatus, SessionClusterStatus, ViewStatus};

@@ -1,0 +1,329 @@
+//! `SessionCluster`: what a person asks for. Everything but the application has a default that the API server fills in.
+//!
+//! Only fields that do something are here; the rules say what a value may be, so that the API server refuses the rest.
+
+use k8s_openapi::api::core::v1::{EnvVar, Probe, ResourceRequirements, SecurityContext};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{ByteSize, Duration, SessionClusterStatus};
+
+/// Replicated, sticky sessions for a web application: its pods, each with the replication runtime beside it, and the gateway before them.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "holdfast.dev",
+    version = "v1alpha1",
+    kind = "SessionCluster",
+    plural = "sessionclusters",
+    namespaced,
+    status = "SessionClusterStatus",
+    derive = "PartialEq",
+    shortname = "hfsc",
+    doc = "Replicated, sticky sessions for a web application: its pods, each with the replication runtime beside it, and the gateway before them.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.readyReplicas", description = "Members that are ready"),
+    printcolumn(
+        name = "Protected",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='SessionsProtected')].status",
+        description = "Whether every session has all its copies"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$')")
+        .message("metadata.name must be 1 to 40 characters: lower case letters, digits and '-', starting with a letter and not ending with '-'")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionClusterSpec {
+    /// How many members (pods of the application) there are: 0 to 64.
+    #[serde(default = "default_replicas")]
+    #[schemars(range(min = 0, max = 64))]
+    pub replicas: u32,
+
+    /// What runs in each member beside the application.
+    #[serde(default)]
+    pub runtime: Runtime,
+
+    /// The application.
+    pub workload: Workload,
+
+    /// What a session may be.
+    #[serde(default)]
+    pub sessions: Sessions,
+
+    /// How requests find their member.
+    #[serde(default)]
+    pub affinity: Affinity,
+
+    /// How many copies of a session there are, and how long a write waits for them.
+    #[serde(default)]
+    pub replication: Replication,
+
+    /// How members notice that another one is gone.
+    #[serde(default)]
+    pub membership: Membership,
+
+    /// How a new member receives its share of the sessions.
+    #[serde(default)]
+    pub state_transfer: StateTransfer,
+
+    /// The gateway, which keeps each user on the member that owns their session.
+    #[serde(default)]
+    pub gateway: Gateway,
+}
+
+/// What runs in each member beside the application.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Runtime {
+    /// Image of the runtime. Absent: the image that the operator had when this cluster was created, until one is named here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^\S+$"))]
+    pub image: Option<String>,
+
+    /// Resources of the runtime's container. Its memory limit is its budget for sessions; a CPU limit looks like a failing member to the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+}
+
+/// The application whose sessions are kept.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Workload {
+    /// An application in one container, which reaches its sessions at the address in its environment variable `REDIS_URL`.
+    pub app: App,
+}
+
+/// An application in one container.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct App {
+    /// Image of the application.
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^\S+$"))]
+    pub image: String,
+
+    /// Port on which the application takes HTTP requests: 1 to 65535, except 4000, 4001 and 6379, which are the runtime's.
+    #[schemars(range(min = 1, max = 65535))]
+    #[x_kube(validation = Rule::new("!(self in [4000, 4001, 6379])")
+        .message("spec.workload.app.port must be 1 to 65535 and none of 4000, 4001 and 6379: the runtime listens there in the same pod"))]
+    pub port: u16,
+
+    /// Command instead of the image's entry point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub command: Option<Vec<String>>,
+
+    /// Arguments instead of the image's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub args: Option<Vec<String>>,
+
+    /// Environment variables of the application. Holdfast itself sets `REDIS_URL`, `PORT` and those that start with `HOLDFAST_`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    #[x_kube(
+        merge_strategy = ListMerge::Map(vec!["name".into()]),
+        validation = Rule::new("self.all(e, !(e.name in ['REDIS_URL', 'PORT']) && !e.name.startsWith('HOLDFAST_'))")
+            .message("spec.workload.app.env must not set REDIS_URL, PORT or a name that starts with HOLDFAST_: Holdfast sets these")
+    )]
+    pub env: Vec<EnvVar>,
+
+    /// Resources of the application's container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+
+    /// Whether the application can take requests. Absent: whether its port accepts connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readiness_probe: Option<Probe>,
+
+    /// Whether the application must be restarted. Absent: never for that reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub liveness_probe: Option<Probe>,
+
+    /// Security context of the application's container. Absent: what the Pod Security Standard `restricted` asks for, so no root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security_context: Option<SecurityContext>,
+
+    /// Seconds that a pod has to hand its sessions over and finish its requests: 60 to 3600.
+    #[serde(default = "default_termination_grace_period")]
+    #[schemars(range(min = 60, max = 3600))]
+    pub termination_grace_period_seconds: u32,
+}
+
+/// What a session may be.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Sessions {
+    /// Largest session, in bytes: 1Ki to 32Mi. A write that would make it larger is refused.
+    #[serde(default = "default_max_bytes")]
+    #[x_kube(validation = Rule::new("quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('32Mi')) <= 0")
+        .message("spec.sessions.maxBytes must be 1Ki to 32Mi"))]
+    pub max_bytes: ByteSize,
+}
+
+/// How requests find their member.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Affinity {
+    /// Where a request carries its session's name. Gateways use it to agree on another member when the one that a request belongs to is gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into(), "name".into()]))]
+    pub sources: Vec<AffinitySource>,
+}
+
+/// A place in a request where the session's name stands.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct AffinitySource {
+    /// What kind of place.
+    #[serde(rename = "type")]
+    pub type_: AffinitySourceType,
+
+    /// Name of the cookie: a token as in RFC 6265.
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"))]
+    #[x_kube(validation = Rule::new("self != 'holdfast-route'")
+        .message("spec.affinity.sources[].name must be the application's cookie: holdfast-route is the gateway's own"))]
+    pub name: String,
+}
+
+/// Kinds of place in a request.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AffinitySourceType {
+    /// A cookie.
+    Cookie,
+}
+
+/// How many copies of a session there are, and how long a write waits for them.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Replication {
+    /// Members that keep a copy of each session besides its owner: 1 to 7. As many members may fail at once without a loss. Fixed at creation.
+    #[serde(default = "default_copies")]
+    #[schemars(range(min = 1, max = 7))]
+    #[x_kube(validation = Rule::new("self == oldSelf")
+        .message("spec.replication.copies cannot be changed after creation: create another SessionCluster with the number that you want"))]
+    pub copies: u32,
+
+    /// How long a write waits for its copies before the application gets an error: 100ms to 1m.
+    #[serde(default = "default_ack_timeout")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('100ms') && duration(self) <= duration('1m')")
+        .message("spec.replication.ackTimeout must be 100ms to 1m"))]
+    pub ack_timeout: Duration,
+}
+
+/// How members notice that another one is gone.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("duration(self.failureTimeout) >= duration(self.heartbeatInterval) + duration(self.heartbeatInterval) + duration(self.heartbeatInterval) + duration(self.heartbeatInterval)")
+    .message(Message::Expression("'spec.membership.failureTimeout must be at least 4 times spec.membership.heartbeatInterval, or a single late heartbeat passes for a failure: ' + self.failureTimeout + ' is less than 4 times ' + self.heartbeatInterval".into()))
+    .field_path(".failureTimeout"))]
+pub struct Membership {
+    /// How often members tell each other that they live: 50ms to 10s.
+    #[serde(default = "default_heartbeat_interval")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('50ms') && duration(self) <= duration('10s')")
+        .message("spec.membership.heartbeatInterval must be 50ms to 10s"))]
+    pub heartbeat_interval: Duration,
+
+    /// How long a member may be silent before the others take its sessions over: 200ms to 1m, and at least 4 times heartbeatInterval.
+    #[serde(default = "default_failure_timeout")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('200ms') && duration(self) <= duration('1m')")
+        .message("spec.membership.failureTimeout must be 200ms to 1m, and at least 4 times spec.membership.heartbeatInterval"))]
+    pub failure_timeout: Duration,
+}
+
+/// How a new member receives its share of the sessions.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct StateTransfer {
+    /// How long a new member waits for its share before it serves all the same: 1s to 15m. Nothing is lost then; the rest follows.
+    #[serde(default = "default_state_transfer_timeout")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('15m')")
+        .message("spec.stateTransfer.timeout must be 1s to 15m"))]
+    pub timeout: Duration,
+}
+
+/// The gateway, which keeps each user on the member that owns their session.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Gateway {
+    /// How many gateways there are: 1 to 32.
+    #[serde(default = "default_gateway_replicas")]
+    #[schemars(range(min = 1, max = 32))]
+    pub replicas: u32,
+
+    /// Resources of the gateway's container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+}
+
+fn default_replicas() -> u32 {
+    3
+}
+
+fn default_termination_grace_period() -> u32 {
+    60
+}
+
+fn default_max_bytes() -> ByteSize {
+    ByteSize::from_bytes(1 << 20)
+}
+
+fn default_copies() -> u32 {
+    1
+}
+
+fn default_ack_timeout() -> Duration {
+    Duration::from_secs(5)
+}
+
+fn default_heartbeat_interval() -> Duration {
+    Duration::from_millis(250)
+}
+
+fn default_failure_timeout() -> Duration {
+    Duration::from_secs(2)
+}
+
+fn default_state_transfer_timeout() -> Duration {
+    Duration::from_secs(60)
+}
+
+fn default_gateway_replicas() -> u32 {
+    2
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { max_bytes: default_max_bytes() }
+    }
+}
+
+impl Default for Replication {
+    fn default() -> Self {
+        Self { copies: default_copies(), ack_timeout: default_ack_timeout() }
+    }
+}
+
+impl Default for Membership {
+    fn default() -> Self {
+        Self { heartbeat_interval: default_heartbeat_interval(), failure_timeout: default_failure_timeout() }
+    }
+}
+
+impl Default for StateTransfer {
+    fn default() -> Self {
+        Self { timeout: default_state_transfer_timeout() }
+    }
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self { replicas: default_gateway_replicas(), resources: None }
+    }
+}
