@@ -1,1 +1,6 @@
-//! placeholder
+//! The runtime of one member: sockets, timers, DNS, the arbiter's client and the front doors around the rules in `holdfast-core`.
+//! The rules decide; everything here carries out, and reports what happened.
+
+pub mod config;
+pub mod session;
+pub mod status;

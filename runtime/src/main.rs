@@ -1,1 +1,3 @@
+//! The binary: it reads the settings and composes the parts.
+
 fn main() {}
