@@ -258,10 +258,10 @@ fn check_folder(variable: &'static str, path: &Path) -> Result<(), ConfigError> 
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn settings(more: &[&str]) -> Settings {
+    pub(crate) fn settings(more: &[&str]) -> Settings {
         let base = [
             "holdfast-runtime",
             "run",

@@ -2,5 +2,7 @@
 //! The rules decide; everything here carries out, and reports what happened.
 
 pub mod config;
+pub mod dns;
+pub mod peers;
 pub mod session;
 pub mod status;
