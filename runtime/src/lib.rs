@@ -1,6 +1,7 @@
 //! The runtime of one member: sockets, timers, DNS, the arbiter's client and the front doors around the rules in `holdfast-core`.
 //! The rules decide; everything here carries out, and reports what happened.
 
+pub mod arbiter;
 pub mod config;
 pub mod dns;
 pub mod peers;

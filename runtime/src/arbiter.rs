@@ -1,0 +1,84 @@
+//! The arbiter: the one linearizable register that holds the current view. Members read it, watch it, and replace its content by compare-and-swap;
+//! whenever the outcome of a swap is not certain it is called unknown, and the engine reads again (rule R2).
+
+mod convert;
+pub mod kubernetes;
+pub mod memory;
+
+use std::fmt::Debug;
+
+use futures::future::BoxFuture;
+use holdfast_core::{Version, View};
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+pub use convert::ConvertError;
+
+/// What became of a swap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Swap {
+    /// The register holds the new view.
+    Done,
+    /// It was not applied: the register holds this view, whose version is not the expected one.
+    Conflict(View),
+    /// It may have been applied, may be applied later, or not at all: read again.
+    Unknown,
+    /// It was not applied, and nothing can be read: the register is missing or forbidden.
+    Unavailable,
+}
+
+/// Why the register could not be read.
+#[derive(Debug, Error)]
+pub enum ArbiterError {
+    /// No answer within the deadline.
+    #[error("no answer from the arbiter within {millis} ms")]
+    Timeout {
+        /// The deadline.
+        millis: u64,
+    },
+    /// There is no such object.
+    #[error("the SessionView `{name}` is not there; the operator creates it, and never again once a view has been founded")]
+    Missing {
+        /// Its name.
+        name: String,
+    },
+    /// The register was deleted and made anew, so that its numbers mean nothing.
+    #[error("the SessionView `{name}` is another object (UID {found}) than the one that this member joined by (UID {expected})")]
+    Replaced {
+        /// Its name.
+        name: String,
+        /// The UID seen first.
+        expected: String,
+        /// The UID seen now.
+        found: String,
+    },
+    /// The API server refused or could not be reached.
+    #[error("failed to read the SessionView `{name}`")]
+    Api {
+        /// Its name.
+        name: String,
+        /// What the client said.
+        source: kube::Error,
+    },
+    /// What it holds is no view.
+    #[error("the SessionView `{name}` holds no valid view")]
+    Malformed {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        source: ConvertError,
+    },
+}
+
+/// A linearizable register that holds a view.
+pub trait Arbiter: Debug + Send + Sync + 'static {
+    /// Reads it linearizably. Answers within about a second.
+    fn read(&self) -> BoxFuture<'_, Result<View, ArbiterError>>;
+
+    /// Replaces its content by `new` if the version there is `expected`. Answers within a few seconds.
+    fn swap(&self, expected: Version, new: View) -> BoxFuture<'_, Swap>;
+
+    /// Sends what the register holds into `views`, soon after each change and now and then without one, until nobody receives any more. What is
+    /// sent was in the register once, but may be older than what a read has shown.
+    fn watch(&self, views: mpsc::Sender<View>) -> BoxFuture<'_, ()>;
+}

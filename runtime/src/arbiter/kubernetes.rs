@@ -1,0 +1,239 @@
+//! The arbiter on Kubernetes: the SessionView of the cluster. A PUT with the resourceVersion that was read is the compare-and-swap, and the
+//! resource's own rule refuses whatever is not the direct successor. Calls end by a deadline of our own, since kube's client has none on reads.
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use holdfast_api::{SessionView, names};
+use holdfast_core::{Version, View};
+use kube::api::PostParams;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::watch_object;
+use kube::{Api, Client, Resource};
+use rand::RngExt;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::{error, info, warn};
+
+use super::convert::{spec_of, view_of};
+use super::{Arbiter, ArbiterError, Swap};
+
+/// One call to the API server. Longer would delay a failover by more than it is worth; the outcome of a slower write is read instead.
+const DEADLINE: Duration = Duration::from_secs(1);
+
+/// How often the object is read although nothing was seen on the watch, which may have died unnoticed.
+const REREAD: Duration = Duration::from_secs(5);
+
+/// How often one swap is repeated because only the object's metadata had changed.
+const ATTEMPTS: usize = 3;
+
+/// The SessionView of one cluster.
+pub struct KubernetesArbiter {
+    api: Api<SessionView>,
+    name: String,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The newest content seen, with the metadata that a swap sends back.
+    latest: Option<(Version, SessionView)>,
+    /// The UID of the first object seen: another one starts at number 0 again and must not be believed.
+    uid: Option<String>,
+    /// The trouble that was logged last, so that it is logged once and not at each read.
+    trouble: Option<&'static str>,
+}
+
+impl fmt::Debug for KubernetesArbiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KubernetesArbiter").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl KubernetesArbiter {
+    /// The register of `cluster` in `namespace`.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, cluster: &str) -> Self {
+        Self { api: Api::namespaced(client, namespace), name: names::view(cluster), state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Reads the object, and keeps it as the base of the next swap.
+    async fn fetch(&self) -> Result<View, ArbiterError> {
+        let result = match timeout(DEADLINE, self.api.get(&self.name)).await {
+            Ok(Ok(object)) => self.learn(object),
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(ArbiterError::Missing { name: self.name.clone() }),
+            Ok(Err(source)) => Err(ArbiterError::Api { name: self.name.clone(), source }),
+            Err(_) => Err(ArbiterError::Timeout { millis: DEADLINE.as_millis() as u64 }),
+        };
+        self.log_once(result.as_ref().err());
+        result
+    }
+
+    /// Takes an object that was read, watched or written as the newest, unless it is older.
+    fn learn(&self, object: SessionView) -> Result<View, ArbiterError> {
+        let name = || self.name.clone();
+        let mut state = self.state();
+        let found = object.meta().uid.clone().unwrap_or_default();
+        let expected = state.uid.get_or_insert_with(|| found.clone());
+        if *expected != found {
+            return Err(ArbiterError::Replaced { name: name(), expected: expected.clone(), found });
+        }
+        let view = view_of(&object.spec).map_err(|source| ArbiterError::Malformed { name: name(), source })?;
+        if state.latest.as_ref().is_none_or(|(version, _)| *version <= view.version) {
+            state.latest = Some((view.version, object));
+        }
+        Ok(view)
+    }
+
+    fn log_once(&self, result: Option<&ArbiterError>) {
+        let trouble = result.map(|error| match error {
+            ArbiterError::Timeout { .. } => "timeout",
+            ArbiterError::Missing { .. } => "missing",
+            ArbiterError::Replaced { .. } => "replaced",
+            ArbiterError::Api { .. } => "api",
+            ArbiterError::Malformed { .. } => "malformed",
+        });
+        let before = std::mem::replace(&mut self.state().trouble, trouble);
+        match (result, before) {
+            (Some(error), _) if trouble != before => match error {
+                ArbiterError::Timeout { .. } | ArbiterError::Api { .. } => {
+                    warn!(error = error as &dyn std::error::Error, "the arbiter is away; as long as no member fails, nobody notices");
+                }
+                ArbiterError::Missing { .. } | ArbiterError::Replaced { .. } | ArbiterError::Malformed { .. } => {
+                    error!(error = error as &dyn std::error::Error, "the arbiter is of no use; members can neither join nor be replaced");
+                }
+            },
+            (None, Some(_)) => info!("the arbiter answers again"),
+            _ => {}
+        }
+    }
+
+    /// The object to send back, if the newest content seen is that of `expected`.
+    fn base(&self, expected: Version) -> Option<SessionView> {
+        self.state().latest.as_ref().filter(|(version, _)| *version == expected).map(|(_, object)| object.clone())
+    }
+
+    async fn try_swap(&self, expected: Version, new: View) -> Swap {
+        for _ in 0..ATTEMPTS {
+            let mut object = match self.base(expected) {
+                Some(object) => object,
+                None => match self.fetch().await {
+                    Ok(view) if view.version != expected => return Swap::Conflict(view),
+                    // The watch has learned something newer in between, so the swap cannot succeed: the next read will show it.
+                    Ok(_) => match self.base(expected) {
+                        Some(object) => object,
+                        None => return Swap::Unknown,
+                    },
+                    Err(error) => return unreadable(&error),
+                },
+            };
+            object.spec = spec_of(&new);
+            let put = timeout(DEADLINE, self.api.replace(&self.name, &PostParams::default(), &object)).await;
+            let status = match put {
+                Ok(Ok(written)) => return self.written(&new, written),
+                Ok(Err(kube::Error::Api(status))) => status,
+                Ok(Err(error)) => {
+                    warn!(error = &error as &dyn std::error::Error, "the outcome of a change of the view is not known");
+                    return Swap::Unknown;
+                }
+                Err(_) => {
+                    warn!(epoch = new.version.epoch, "no answer to a change of the view within {DEADLINE:?}: its outcome is not known");
+                    return Swap::Unknown;
+                }
+            };
+            match status.code {
+                // Somebody was faster, or only the metadata changed (409); or the rule in the resource refuses (422).
+                409 | 422 => {
+                    self.state().latest = None;
+                    match self.fetch().await {
+                        Ok(view) if view.version != expected => return Swap::Conflict(view),
+                        Ok(_) if status.code == 409 => {}
+                        Ok(view) => {
+                            error!(reason = status.message, "the API server refuses a valid successor of the view");
+                            return Swap::Conflict(view);
+                        }
+                        Err(error) => return unreadable(&error),
+                    }
+                }
+                401 | 403 | 404 => {
+                    error!(code = status.code, reason = status.message, "this member may not change the view");
+                    return Swap::Unavailable;
+                }
+                code => {
+                    warn!(code, reason = status.message, "the outcome of a change of the view is not known");
+                    return Swap::Unknown;
+                }
+            }
+        }
+        Swap::Unknown
+    }
+
+    /// A success is one only if the answer shows what was sent: a server that drops an unknown field must not be believed.
+    fn written(&self, new: &View, written: SessionView) -> Swap {
+        match self.learn(written) {
+            Ok(view) if view == *new => Swap::Done,
+            Ok(view) => {
+                error!(sent = ?new, stored = ?view, "the API server stored another view than was sent");
+                Swap::Unknown
+            }
+            Err(error) => unreadable(&error),
+        }
+    }
+}
+
+/// What to say of a swap that ended because the register could not be read. Nothing of this call was applied then, but an attempt of an earlier
+/// call may still be.
+fn unreadable(error: &ArbiterError) -> Swap {
+    match error {
+        ArbiterError::Missing { .. } | ArbiterError::Replaced { .. } | ArbiterError::Malformed { .. } => Swap::Unavailable,
+        ArbiterError::Timeout { .. } | ArbiterError::Api { .. } => Swap::Unknown,
+    }
+}
+
+impl Arbiter for KubernetesArbiter {
+    fn read(&self) -> BoxFuture<'_, Result<View, ArbiterError>> {
+        self.fetch().boxed()
+    }
+
+    fn swap(&self, expected: Version, new: View) -> BoxFuture<'_, Swap> {
+        self.try_swap(expected, new).boxed()
+    }
+
+    fn watch(&self, views: mpsc::Sender<View>) -> BoxFuture<'_, ()> {
+        async move {
+            let mut changes = pin!(watch_object(self.api.clone(), &self.name).default_backoff());
+            // Spread over the members, so that they do not all read at the same moment.
+            let mut reread = interval(REREAD.mul_f64(rand::rng().random_range(0.8..1.2)));
+            reread.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                let view = tokio::select! {
+                    () = views.closed() => return,
+                    change = changes.next() => match change {
+                        Some(Ok(Some(object))) => self.learn(object),
+                        // Deleted, or the watch is interrupted and will be taken up again with a backoff: the read below finds out and logs.
+                        Some(Ok(None) | Err(_)) => continue,
+                        None => return,
+                    },
+                    _ = reread.tick() => self.fetch().await,
+                };
+                if let Ok(view) = view
+                    && views.send(view).await.is_err()
+                {
+                    return;
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests;

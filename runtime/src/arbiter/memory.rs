@@ -1,0 +1,192 @@
+//! An arbiter in memory, shared by the members of one process. Tests make it misbehave: away, slow, or silent about what became of a swap.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use holdfast_core::{Version, View};
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+
+use super::{Arbiter, ArbiterError, Swap};
+
+/// What to do with a swap instead of answering it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mishap {
+    /// Carry it out, and call it unknown.
+    AppliedUnknown,
+    /// Do not carry it out, and call it unknown.
+    LostUnknown,
+}
+
+/// A register in memory. Clones share it.
+#[derive(Clone, Debug)]
+pub struct MemoryArbiter {
+    register: Arc<watch::Sender<View>>,
+    faults: Arc<Mutex<Faults>>,
+}
+
+#[derive(Debug, Default)]
+struct Faults {
+    away: bool,
+    delay: Duration,
+    mishaps: VecDeque<Mishap>,
+}
+
+impl Default for MemoryArbiter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryArbiter {
+    /// A register in which no view has been founded.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { register: Arc::new(watch::Sender::new(View::unfounded(0))), faults: Arc::default() }
+    }
+
+    /// What it holds, whatever the faults.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.register.borrow().clone()
+    }
+
+    /// Takes it away, or brings it back.
+    pub fn set_away(&self, away: bool) {
+        self.faults().away = away;
+    }
+
+    /// Makes every call take this long.
+    pub fn set_delay(&self, delay: Duration) {
+        self.faults().delay = delay;
+    }
+
+    /// Lets this happen to the next swap that is not spoken for yet.
+    pub fn next_swap(&self, mishap: Mishap) {
+        self.faults().mishaps.push_back(mishap);
+    }
+
+    fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    async fn reach(&self) -> bool {
+        let delay = self.faults().delay;
+        sleep(delay).await;
+        !self.faults().away
+    }
+
+    fn compare_and_swap(&self, expected: Version, new: View) -> Swap {
+        let mut outcome = Swap::Done;
+        self.register.send_if_modified(|view| {
+            if view.version == expected {
+                *view = new;
+                return true;
+            }
+            outcome = Swap::Conflict(view.clone());
+            false
+        });
+        outcome
+    }
+}
+
+impl Arbiter for MemoryArbiter {
+    fn read(&self) -> BoxFuture<'_, Result<View, ArbiterError>> {
+        async move { if self.reach().await { Ok(self.view()) } else { Err(ArbiterError::Timeout { millis: 0 }) } }.boxed()
+    }
+
+    fn swap(&self, expected: Version, new: View) -> BoxFuture<'_, Swap> {
+        async move {
+            if !self.reach().await {
+                return Swap::Unknown;
+            }
+            let mishap = self.faults().mishaps.pop_front();
+            match mishap {
+                Some(Mishap::LostUnknown) => Swap::Unknown,
+                Some(Mishap::AppliedUnknown) => {
+                    self.compare_and_swap(expected, new);
+                    Swap::Unknown
+                }
+                None => self.compare_and_swap(expected, new),
+            }
+        }
+        .boxed()
+    }
+
+    fn watch(&self, views: mpsc::Sender<View>) -> BoxFuture<'_, ()> {
+        async move {
+            let mut changes = self.register.subscribe();
+            loop {
+                let view = changes.borrow_and_update().clone();
+                if self.reach().await && views.send(view).await.is_err() {
+                    return;
+                }
+                tokio::select! {
+                    changed = changes.changed() => if changed.is_err() { return },
+                    () = views.closed() => return,
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(view: &View) -> View {
+        let mut next = view.clone();
+        next.version.epoch += 1;
+        next
+    }
+
+    #[tokio::test]
+    async fn only_the_first_of_two_swaps_succeeds() {
+        let arbiter = MemoryArbiter::new();
+        let view = arbiter.read().await.expect("there");
+        assert_eq!(arbiter.swap(view.version, next(&view)).await, Swap::Done);
+        assert_eq!(arbiter.swap(view.version, next(&view)).await, Swap::Conflict(next(&view)));
+    }
+
+    #[tokio::test]
+    async fn an_unknown_outcome_can_be_either() {
+        let arbiter = MemoryArbiter::new();
+        let view = arbiter.view();
+        arbiter.next_swap(Mishap::LostUnknown);
+        arbiter.next_swap(Mishap::AppliedUnknown);
+        assert_eq!(arbiter.swap(view.version, next(&view)).await, Swap::Unknown);
+        assert_eq!(arbiter.view(), view);
+        assert_eq!(arbiter.swap(view.version, next(&view)).await, Swap::Unknown);
+        assert_eq!(arbiter.view(), next(&view));
+    }
+
+    #[tokio::test]
+    async fn while_it_is_away_nothing_is_read_or_written() {
+        let arbiter = MemoryArbiter::new();
+        let view = arbiter.view();
+        arbiter.set_away(true);
+        assert!(arbiter.read().await.is_err());
+        assert_eq!(arbiter.swap(view.version, next(&view)).await, Swap::Unknown);
+        arbiter.set_away(false);
+        assert_eq!(arbiter.read().await.expect("back"), view);
+    }
+
+    #[tokio::test]
+    async fn a_change_is_seen_by_whoever_watches() {
+        let arbiter = MemoryArbiter::new();
+        let (views, mut seen) = mpsc::channel(4);
+        let watching = tokio::spawn({
+            let arbiter = arbiter.clone();
+            async move { arbiter.watch(views).await }
+        });
+        let first = seen.recv().await.expect("what is there");
+        arbiter.swap(first.version, next(&first)).await;
+        assert_eq!(seen.recv().await, Some(next(&first)));
+        drop(seen);
+        watching.await.expect("ends with its receiver");
+    }
+}

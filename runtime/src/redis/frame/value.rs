@@ -1,0 +1,181 @@
+//! A reply, and how RESP2 and RESP3 write it.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// The version of the protocol that a connection speaks, chosen by `HELLO`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// The one that every connection begins with.
+    #[default]
+    Resp2,
+    /// With maps, sets and a null of its own.
+    Resp3,
+}
+
+/// A reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// A short text of our own, such as `OK`.
+    Status(&'static str),
+    /// Its first word is the kind of the error, `ERR` if there is nothing to tell apart.
+    Error(Bytes),
+    /// A number.
+    Int(i64),
+    /// Any bytes.
+    Bulk(Bytes),
+    /// Nothing there.
+    Null,
+    /// Values in order.
+    Array(Vec<Value>),
+    /// Values without order; an array in RESP2.
+    Set(Vec<Value>),
+    /// Pairs; an array of twice the length in RESP2.
+    Map(Vec<(Value, Value)>),
+    /// Text for people; a bulk in RESP2.
+    Text(String),
+}
+
+impl Value {
+    /// `+OK`.
+    pub(crate) const OK: Value = Value::Status("OK");
+
+    /// An error whose text is fixed.
+    pub(crate) const fn error(text: &'static str) -> Value {
+        Value::Error(Bytes::from_static(text.as_bytes()))
+    }
+
+    /// Bytes of our own.
+    pub(crate) const fn fixed(text: &'static str) -> Value {
+        Value::Bulk(Bytes::from_static(text.as_bytes()))
+    }
+
+    /// A bulk, or null.
+    pub(crate) fn bulk_or_null(bytes: Option<Bytes>) -> Value {
+        bytes.map_or(Value::Null, Value::Bulk)
+    }
+
+    /// Appends it to `out`.
+    pub(crate) fn encode(&self, protocol: Protocol, out: &mut BytesMut) {
+        match self {
+            Value::Status(text) => {
+                out.put_u8(b'+');
+                line(out, text.as_bytes());
+            }
+            Value::Error(text) => {
+                out.put_u8(b'-');
+                // Errors repeat what the client sent, and a line end in it would begin another reply.
+                out.extend(text.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
+                out.put_slice(b"\r\n");
+            }
+            Value::Int(number) => {
+                out.put_u8(b':');
+                if *number < 0 {
+                    out.put_u8(b'-');
+                }
+                digits(out, number.unsigned_abs());
+                out.put_slice(b"\r\n");
+            }
+            Value::Bulk(bytes) => {
+                header(out, b'$', bytes.len());
+                line(out, bytes);
+            }
+            Value::Null => out.put_slice(match protocol {
+                Protocol::Resp2 => b"$-1\r\n",
+                Protocol::Resp3 => b"_\r\n",
+            }),
+            Value::Array(values) => {
+                header(out, b'*', values.len());
+                values.iter().for_each(|value| value.encode(protocol, out));
+            }
+            Value::Set(values) => {
+                header(out, if protocol == Protocol::Resp3 { b'~' } else { b'*' }, values.len());
+                values.iter().for_each(|value| value.encode(protocol, out));
+            }
+            Value::Map(pairs) => {
+                match protocol {
+                    Protocol::Resp2 => header(out, b'*', pairs.len() * 2),
+                    Protocol::Resp3 => header(out, b'%', pairs.len()),
+                }
+                for (key, value) in pairs {
+                    key.encode(protocol, out);
+                    value.encode(protocol, out);
+                }
+            }
+            Value::Text(text) => match protocol {
+                Protocol::Resp2 => {
+                    header(out, b'$', text.len());
+                    line(out, text.as_bytes());
+                }
+                Protocol::Resp3 => {
+                    header(out, b'=', text.len() + 4);
+                    out.put_slice(b"txt:");
+                    line(out, text.as_bytes());
+                }
+            },
+        }
+    }
+}
+
+fn line(out: &mut BytesMut, bytes: &[u8]) {
+    out.reserve(bytes.len() + 2);
+    out.put_slice(bytes);
+    out.put_slice(b"\r\n");
+}
+
+fn header(out: &mut BytesMut, kind: u8, length: usize) {
+    out.put_u8(kind);
+    digits(out, length as u64);
+    out.put_slice(b"\r\n");
+}
+
+/// Every reply has a number in it: `write!` would cost several times as much.
+fn digits(out: &mut BytesMut, mut number: u64) {
+    let mut text = [0; 20];
+    let mut at = text.len();
+    loop {
+        at -= 1;
+        text[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.put_slice(&text[at..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(value: &Value, protocol: Protocol) -> String {
+        let mut out = BytesMut::new();
+        value.encode(protocol, &mut out);
+        String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn each_kind_is_written_as_its_protocol_asks() {
+        let map = Value::Map(vec![(Value::fixed("a"), Value::Null)]);
+        for (value, resp2, resp3) in [
+            (Value::OK, "+OK\r\n", "+OK\r\n"),
+            (Value::error("ERR no"), "-ERR no\r\n", "-ERR no\r\n"),
+            (Value::Int(0), ":0\r\n", ":0\r\n"),
+            (Value::Int(i64::MIN), ":-9223372036854775808\r\n", ":-9223372036854775808\r\n"),
+            (Value::fixed(""), "$0\r\n\r\n", "$0\r\n\r\n"),
+            (Value::Null, "$-1\r\n", "_\r\n"),
+            (Value::Array(vec![Value::Int(1), Value::Null]), "*2\r\n:1\r\n$-1\r\n", "*2\r\n:1\r\n_\r\n"),
+            (Value::Set(vec![Value::Int(12)]), "*1\r\n:12\r\n", "~1\r\n:12\r\n"),
+            (map, "*2\r\n$1\r\na\r\n$-1\r\n", "%1\r\n$1\r\na\r\n_\r\n"),
+            (Value::Text("hi".into()), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"),
+        ] {
+            assert_eq!(encoded(&value, Protocol::Resp2), resp2);
+            assert_eq!(encoded(&value, Protocol::Resp3), resp3);
+        }
+    }
+
+    #[test]
+    fn an_error_stays_one_line_whatever_it_repeats() {
+        let value = Value::Error(Bytes::from_static(b"ERR unknown command 'a\r\n+OK'"));
+        assert_eq!(encoded(&value, Protocol::Resp2), "-ERR unknown command 'a  +OK'\r\n");
+    }
+}
