@@ -4,6 +4,8 @@
 pub mod arbiter;
 pub mod config;
 pub mod dns;
+pub mod incarnation;
 pub mod peers;
+pub mod proof;
 pub mod session;
 pub mod status;

@@ -172,6 +172,7 @@ impl Parser {
                 Some(false) => {}
                 Some(true) => {
                     self.taken = std::mem::take(&mut self.at);
+                    self.searched = 0;
                     self.state = State::Start;
                     return Ok(Some(match self.discarded.take() {
                         Some((_, incoming)) => incoming,
@@ -324,5 +325,4 @@ impl Parser {
 }
 
 #[cfg(test)]
-#[path = "request_tests.rs"]
 mod tests;
