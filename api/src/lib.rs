@@ -7,6 +7,7 @@ mod byte_size;
 mod crd;
 mod duration;
 pub mod names;
+mod rules;
 #[expect(unreachable_pub, reason = "KubeSchema repeats each struct inside a function, its `pub` included")]
 mod session_cluster;
 #[expect(unreachable_pub, reason = "KubeSchema repeats each struct inside a function, its `pub` included")]

@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteSize, Duration, SessionClusterStatus};
+use crate::{ByteSize, Duration, SessionClusterStatus, rules};
 
 /// Replicated, sticky sessions for a web application: its pods, each with the replication runtime beside it, and the gateway before them.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -42,7 +42,7 @@ use crate::{ByteSize, Duration, SessionClusterStatus};
 pub struct SessionClusterSpec {
     /// How many members (pods of the application) there are: 0 to 64.
     #[serde(default = "default_replicas")]
-    #[schemars(range(min = 0, max = 64))]
+    #[x_kube(validation = rules::integer("spec.replicas", 0, 64))]
     pub replicas: u32,
 
     /// What runs in each member beside the application.
@@ -100,7 +100,7 @@ pub struct Workload {
 }
 
 /// An application in one container.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct App {
     /// Image of the application.
@@ -108,8 +108,7 @@ pub struct App {
     pub image: String,
 
     /// Port on which the application takes HTTP requests: 1 to 65535, except 4000, 4001 and 6379, which are the runtime's.
-    #[schemars(range(min = 1, max = 65535))]
-    #[x_kube(validation = Rule::new("!(self in [4000, 4001, 6379])")
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 65535 && !(self in [4000, 4001, 6379])")
         .message("spec.workload.app.port must be 1 to 65535 and none of 4000, 4001 and 6379: the runtime listens there in the same pod"))]
     pub port: u16,
 
@@ -151,7 +150,7 @@ pub struct App {
 
     /// Seconds that a pod has to hand its sessions over and finish its requests: 60 to 3600.
     #[serde(default = "default_termination_grace_period")]
-    #[schemars(range(min = 60, max = 3600))]
+    #[x_kube(validation = rules::integer("spec.workload.app.terminationGracePeriodSeconds", 60, 3600))]
     pub termination_grace_period_seconds: u32,
 }
 
@@ -161,8 +160,7 @@ pub struct App {
 pub struct Sessions {
     /// Largest session, in bytes: 1Ki to 32Mi. A write that would make it larger is refused.
     #[serde(default = "default_max_bytes")]
-    #[x_kube(validation = Rule::new("quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('32Mi')) <= 0")
-        .message("spec.sessions.maxBytes must be 1Ki to 32Mi"))]
+    #[x_kube(validation = rules::byte_size("spec.sessions.maxBytes", "1Ki", "32Mi"))]
     pub max_bytes: ByteSize,
 }
 
@@ -205,15 +203,13 @@ pub enum AffinitySourceType {
 pub struct Replication {
     /// Members that keep a copy of each session besides its owner: 1 to 7. As many members may fail at once without a loss. Fixed at creation.
     #[serde(default = "default_copies")]
-    #[schemars(range(min = 1, max = 7))]
-    #[x_kube(validation = Rule::new("self == oldSelf")
+    #[x_kube(validation = rules::integer("spec.replication.copies", 1, 7), validation = Rule::new("self == oldSelf")
         .message("spec.replication.copies cannot be changed after creation: create another SessionCluster with the number that you want"))]
     pub copies: u32,
 
     /// How long a write waits for its copies before the application gets an error: 100ms to 1m.
     #[serde(default = "default_ack_timeout")]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('100ms') && duration(self) <= duration('1m')")
-        .message("spec.replication.ackTimeout must be 100ms to 1m"))]
+    #[x_kube(validation = rules::duration("spec.replication.ackTimeout", "100ms", "1m", ""))]
     pub ack_timeout: Duration,
 }
 
@@ -226,14 +222,12 @@ pub struct Replication {
 pub struct Membership {
     /// How often members tell each other that they live: 50ms to 10s.
     #[serde(default = "default_heartbeat_interval")]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('50ms') && duration(self) <= duration('10s')")
-        .message("spec.membership.heartbeatInterval must be 50ms to 10s"))]
+    #[x_kube(validation = rules::duration("spec.membership.heartbeatInterval", "50ms", "10s", ""))]
     pub heartbeat_interval: Duration,
 
     /// How long a member may be silent before the others take its sessions over: 200ms to 1m, and at least 4 times heartbeatInterval.
     #[serde(default = "default_failure_timeout")]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('200ms') && duration(self) <= duration('1m')")
-        .message("spec.membership.failureTimeout must be 200ms to 1m, and at least 4 times spec.membership.heartbeatInterval"))]
+    #[x_kube(validation = rules::duration("spec.membership.failureTimeout", "200ms", "1m", ", and at least 4 times spec.membership.heartbeatInterval"))]
     pub failure_timeout: Duration,
 }
 
@@ -243,8 +237,7 @@ pub struct Membership {
 pub struct StateTransfer {
     /// How long a new member waits for its share before it serves all the same: 1s to 15m. Nothing is lost then; the rest follows.
     #[serde(default = "default_state_transfer_timeout")]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('15m')")
-        .message("spec.stateTransfer.timeout must be 1s to 15m"))]
+    #[x_kube(validation = rules::duration("spec.stateTransfer.timeout", "1s", "15m", ""))]
     pub timeout: Duration,
 }
 
@@ -254,7 +247,7 @@ pub struct StateTransfer {
 pub struct Gateway {
     /// How many gateways there are: 1 to 32.
     #[serde(default = "default_gateway_replicas")]
-    #[schemars(range(min = 1, max = 32))]
+    #[x_kube(validation = rules::integer("spec.gateway.replicas", 1, 32))]
     pub replicas: u32,
 
     /// Resources of the gateway's container.

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 // An unchanged spec passes, or nobody could touch the object's metadata (the garbage collector patches owner references). It is harmless:
 // such a write still needs the resourceVersion that was read, so at most one of two racing members sees success.
 #[x_kube(validation = Rule::new("self == oldSelf || (self.epoch == oldSelf.epoch + 1 && self.sub == 0) || (self.epoch == oldSelf.epoch && self.sub == oldSelf.sub + 1)")
-    .message(Message::Expression("'spec must be the direct successor of what is stored (epoch ' + string(oldSelf.epoch) + ', sub ' + string(oldSelf.sub) + '): either the next epoch with sub 0, or the same epoch with the next sub; got epoch ' + string(self.epoch) + ', sub ' + string(self.sub)".into())))]
+    .message("spec must be the direct successor of what is stored: the next epoch with sub 0, or the same epoch with the next sub; read the view again"))]
 pub struct SessionViewSpec {
     /// Number of the view; 0 with no members: none has been founded yet.
     #[serde(default)]

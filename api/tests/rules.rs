@@ -1,0 +1,143 @@
+//! The CEL rules of the resources, run as the API server would: what passes, and what the refusal says.
+
+use holdfast_api::{Duration, MemberState, SessionCluster, SessionClusterSpec, SessionView, SessionViewSpec, ViewMember};
+use k8s_openapi::api::core::v1::EnvVar;
+use kube::core::cel::{validate_cel, validate_cel_update};
+
+fn cluster(change: impl FnOnce(&mut SessionClusterSpec)) -> SessionCluster {
+    let mut spec: SessionClusterSpec = serde_json::from_value(serde_json::json!({"workload": {"app": {"image": "shop:1", "port": 8080}}}))
+        .expect("the smallest useful spec");
+    change(&mut spec);
+    SessionCluster::new("shop", spec)
+}
+
+fn refusal(cluster: &SessionCluster) -> String {
+    validate_cel(cluster).expect_err("refused").to_string()
+}
+
+#[test]
+fn the_smallest_useful_cluster_passes_with_every_default() {
+    let cluster = cluster(|_| ());
+    validate_cel(&cluster).expect("valid");
+    assert_eq!((cluster.spec.replicas, cluster.spec.replication.copies, cluster.spec.gateway.replicas), (3, 1, 2));
+    assert_eq!(cluster.spec.membership.failure_timeout, Duration::from_secs(2));
+    assert_eq!(cluster.spec.sessions.max_bytes.as_bytes(), 1 << 20);
+}
+
+#[test]
+fn a_name_that_would_break_routes_is_refused() {
+    for name in ["shop.1", "1shop", "shop-", "a23456789012345678901234567890123456789012", "Shop"] {
+        let mut cluster = cluster(|_| ());
+        cluster.metadata.name = Some(name.to_owned());
+        assert!(refusal(&cluster).contains("metadata.name must be 1 to 40 characters"), "{name}");
+    }
+}
+
+#[test]
+fn numbers_out_of_range_are_refused_with_the_range() {
+    assert!(refusal(&cluster(|spec| spec.replicas = 65)).contains("spec.replicas must be 0 to 64"));
+    assert!(refusal(&cluster(|spec| spec.replication.copies = 0)).contains("spec.replication.copies must be 1 to 7"));
+    assert!(refusal(&cluster(|spec| spec.gateway.replicas = 0)).contains("spec.gateway.replicas must be 1 to 32"));
+    assert!(
+        refusal(&cluster(|spec| spec.workload.app.termination_grace_period_seconds = 5))
+            .contains("spec.workload.app.terminationGracePeriodSeconds must be 60 to 3600")
+    );
+}
+
+#[test]
+fn durations_out_of_range_are_refused_with_the_range_and_the_value() {
+    let refused = refusal(&cluster(|spec| spec.replication.ack_timeout = Duration::from_secs(120)));
+    assert!(refused.contains("spec.replication.ackTimeout must be 100ms to 1m, not 2m"), "{refused}");
+    let refused = refusal(&cluster(|spec| spec.state_transfer.timeout = Duration::from_millis(10)));
+    assert!(refused.contains("spec.stateTransfer.timeout must be 1s to 15m, not 10ms"), "{refused}");
+    let refused = refusal(&cluster(|spec| spec.membership.heartbeat_interval = Duration::from_millis(10)));
+    assert!(refused.contains("spec.membership.heartbeatInterval must be 50ms to 10s, not 10ms"), "{refused}");
+}
+
+#[test]
+fn a_failure_timeout_of_less_than_four_heartbeats_is_refused_and_exactly_four_pass() {
+    let refused = refusal(&cluster(|spec| spec.membership.failure_timeout = Duration::from_millis(999)));
+    assert!(refused.contains("spec.membership.failureTimeout must be at least 4 times spec.membership.heartbeatInterval"), "{refused}");
+    validate_cel(&cluster(|spec| spec.membership.failure_timeout = Duration::from_secs(1))).expect("exactly four");
+}
+
+#[test]
+fn a_session_too_large_to_replicate_is_refused() {
+    let refused = refusal(&cluster(|spec| spec.sessions.max_bytes = "64Mi".parse().expect("an amount")));
+    assert!(refused.contains("spec.sessions.maxBytes must be 1Ki to 32Mi, not 64Mi"), "{refused}");
+}
+
+#[test]
+fn the_runtimes_ports_and_variables_are_not_the_applications() {
+    for port in [0, 4000, 4001, 6379] {
+        assert!(refusal(&cluster(|spec| spec.workload.app.port = port)).contains("spec.workload.app.port must be 1 to 65535"), "{port}");
+    }
+    for name in ["REDIS_URL", "PORT", "HOLDFAST_MEMBER"] {
+        let env = vec![EnvVar { name: name.to_owned(), ..EnvVar::default() }];
+        assert!(refusal(&cluster(|spec| spec.workload.app.env = env)).contains("spec.workload.app.env must not set"), "{name}");
+    }
+}
+
+#[test]
+fn the_number_of_copies_is_fixed_at_creation() {
+    let (old, mut new) = (cluster(|_| ()), cluster(|spec| spec.replicas = 5));
+    validate_cel_update(&new, &old).expect("replicas may change");
+    new.spec.replication.copies = 2;
+    let refused = validate_cel_update(&new, &old).expect_err("refused").to_string();
+    assert!(refused.contains("spec.replication.copies cannot be changed after creation"), "{refused}");
+}
+
+fn view(epoch: u64, sub: u64, members: &[u32]) -> SessionView {
+    let member = |id: &u32| ViewMember {
+        id: *id,
+        name: format!("shop-{id}"),
+        incarnation: "18446744073709551615".to_owned(),
+        pod_uid: "u".to_owned(),
+        state: MemberState::Full,
+    };
+    SessionView::new("shop", SessionViewSpec { epoch, sub, members: members.iter().map(member).collect(), ..SessionViewSpec::default() })
+}
+
+#[test]
+fn a_view_is_replaced_by_its_direct_successor_only() {
+    let old = view(58, 1, &[0, 1]);
+    for next in [view(59, 0, &[0]), view(58, 2, &[0, 1])] {
+        validate_cel_update(&next, &old).expect("a direct successor");
+    }
+    for wrong in [view(60, 0, &[0]), view(59, 1, &[0]), view(58, 1, &[0]), view(57, 2, &[0]), view(58, 3, &[0, 1]), view(0, 0, &[])] {
+        let refused = validate_cel_update(&wrong, &old).expect_err("refused").to_string();
+        assert!(refused.contains("direct successor"), "{refused}");
+    }
+}
+
+#[test]
+fn the_metadata_of_a_view_may_change() {
+    validate_cel_update(&view(58, 1, &[0, 1]), &view(58, 1, &[0, 1])).expect("the same spec");
+}
+
+#[test]
+fn the_first_view_follows_the_empty_one() {
+    let empty = SessionView::new("shop", SessionViewSpec::default());
+    validate_cel(&empty).expect("the operator creates it");
+    validate_cel_update(&view(1, 0, &[0]), &empty).expect("the first member founds it");
+}
+
+#[test]
+fn an_affinity_source_cannot_be_the_gateways_own_cookie() {
+    let refused = refusal(&cluster(|spec| {
+        spec.affinity =
+            serde_json::from_value(serde_json::json!({"sources": [{"type": "Cookie", "name": "holdfast-route"}]})).expect("affinity");
+    }));
+    assert!(refused.contains("holdfast-route is the gateway's own"), "{refused}");
+}
+
+#[test]
+fn a_spec_survives_being_written_and_read() {
+    let spec = cluster(|spec| {
+        spec.workload =
+            Workload { app: App { image: "shop:2".to_owned(), port: 80, termination_grace_period_seconds: 90, ..App::default() } };
+    })
+    .spec;
+    let read: SessionClusterSpec = serde_json::from_value(serde_json::to_value(&spec).expect("writes")).expect("reads");
+    assert_eq!(read, spec);
+}
