@@ -134,8 +134,8 @@ fn an_affinity_source_cannot_be_the_gateways_own_cookie() {
 #[test]
 fn a_spec_survives_being_written_and_read() {
     let spec = cluster(|spec| {
-        spec.workload =
-            Workload { app: App { image: "shop:2".to_owned(), port: 80, termination_grace_period_seconds: 90, ..App::default() } };
+        spec.workload.app.termination_grace_period_seconds = 90;
+        spec.membership.failure_timeout = Duration::from_millis(1_500);
     })
     .spec;
     let read: SessionClusterSpec = serde_json::from_value(serde_json::to_value(&spec).expect("writes")).expect("reads");
