@@ -2,10 +2,12 @@
 //! in as an argument, and everything to be done comes out as a value, so that a simulator can drive it through any schedule.
 
 pub mod command;
+pub mod engine;
 pub mod placement;
 pub mod scan;
 pub mod value;
 pub mod view;
+pub mod wire;
 
 pub use command::{Command, CommandError, Condition, ExpireCondition, Expiry, Key, Reply, ValueType};
 

@@ -1,0 +1,220 @@
+//! Adopting a view (R9): from here on only what its members say counts. The order of the steps matters, and is the one that the rules give.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::client::{CommandState, Hint};
+use super::link::Link;
+use super::record::Slot;
+use super::{Engine, Output};
+use crate::command::{CommandError, Reply};
+use crate::placement;
+use crate::view::{Member, MemberSet, Version, View};
+
+/// So many views without a completed barrier between them, and a range no longer counts as served without a break.
+const MAX_UNBROKEN: usize = 8;
+
+impl Engine {
+    /// The version that this member has adopted.
+    pub(super) fn version(&self) -> Version {
+        self.view.as_ref().map_or(Version::default(), |view| view.version)
+    }
+
+    /// A view that the arbiter has shown, to this member or to another: the only ones that exist.
+    pub(super) fn adopt(&mut self, view: View) {
+        if view.version <= self.version() || self.membership.has_left() {
+            return;
+        }
+        if !view.has(self.me) {
+            if self.view.is_some() {
+                self.fall_out();
+            }
+            return;
+        }
+        let view = Arc::new(view);
+        let is_same_epoch = view.version.epoch == self.version().epoch;
+        let previous = self.view.replace(Arc::clone(&view));
+        if is_same_epoch {
+            self.announce_view(&view);
+            return;
+        }
+        let gone = self.replace_links(previous.as_deref(), &view);
+        let waiting = self.clean_records(&view, gone);
+        self.carry_pointers(previous.as_deref(), &view);
+        self.announce_view(&view);
+        self.transfers.retain(|_, transfer| view.has(transfer.owner));
+        self.transfers.values_mut().for_each(|transfer| transfer.unsettled = true);
+
+        self.clock = self.clock.max(view.version.epoch << 20);
+        self.synced = MemberSet::of(self.me.id);
+        self.barrier = false;
+        self.confirms = MemberSet::EMPTY;
+        self.confirmed = false;
+        self.reports.clear();
+        self.send_reports(&view);
+
+        self.return_commands_of_the_gone(&view);
+        self.return_foreign_home_queues(&view);
+        self.run_unfrozen();
+        for slot in waiting {
+            self.maintain(&slot);
+        }
+        self.sweep = None;
+        self.restart_scans();
+        self.check_barrier();
+    }
+
+    /// Resets the streams to members that are new or gone, and says who is gone.
+    fn replace_links(&mut self, previous: Option<&View>, view: &View) -> MemberSet {
+        let mut gone = MemberSet::EMPTY;
+        let before = previous.map(View::all).unwrap_or_default();
+        for id in before.union(view.all()).iter().filter(|id| *id != self.me.id) {
+            let (was, is) = (previous.and_then(|previous| previous.member(id)), view.member(id));
+            if was == is {
+                continue;
+            }
+            if was.is_some() {
+                gone.insert(id);
+                self.links.remove(&id);
+            }
+            if let Some(peer) = is {
+                self.links.insert(id, Link::new(peer, self.now));
+            }
+        }
+        self.bind_waiting_connections();
+        gone
+    }
+
+    /// Takes the gone out of all records, and returns the sessions that somebody waits for.
+    fn clean_records(&mut self, view: &View, gone: MemberSet) -> Vec<Slot> {
+        let mut waiting = Vec::new();
+        let mut owned = BTreeSet::new();
+        for (slot, record) in &mut self.sessions {
+            record.holders = record.holders.without(gone);
+            let Some(own) = record.own.as_deref_mut() else { continue };
+            own.holders.retain(|holder| !gone.contains(holder.id));
+            own.forgetting = false;
+            own.settle = None;
+            if own.frozen.is_some_and(|target| !view.has(target) || !view.is_full(target.id)) {
+                own.frozen = None;
+            }
+            if !own.waiters.is_empty() || own.frozen.is_some() || own.giver.is_some() {
+                waiting.push(slot.clone());
+            }
+            owned.insert(slot.clone());
+        }
+        self.unsettled = owned;
+        waiting
+    }
+
+    /// Pointers are void in a new view, but for ranges that this home goes on serving.
+    fn carry_pointers(&mut self, previous: Option<&View>, view: &View) {
+        let served = previous.is_some_and(|_| !self.unbroken.is_empty() && self.unbroken.len() < MAX_UNBROKEN);
+        if served {
+            self.unbroken.push(view.full());
+        } else {
+            self.unbroken.clear();
+        }
+        let old = std::mem::take(&mut self.old_pointers);
+        let new = std::mem::take(&mut self.pointers);
+        self.barrier = false;
+        for (key, pointer) in old.into_iter().chain(new) {
+            if self.keeps_old_pointer(placement::position(&key)) {
+                self.old_pointers.insert(key, pointer);
+            }
+        }
+    }
+
+    /// Commands that were sent to a member that is gone: reads are tried again; what came of a write is not known.
+    fn return_commands_of_the_gone(&mut self, view: &View) {
+        let lost: Vec<u64> = self
+            .commands
+            .iter()
+            .filter(|(_, command)| matches!(command.state, CommandState::Sent(member) if !view.has(member)))
+            .map(|(request, _)| *request)
+            .collect();
+        for request in lost {
+            self.lost(request);
+        }
+    }
+
+    /// The outcome of a command will never be heard.
+    fn lost(&mut self, request: u64) {
+        let Some(command) = self.commands.get_mut(&request) else { return };
+        if command.command.is_read_only() {
+            command.state = CommandState::Idle(Hint::Home);
+            self.idle.insert(request);
+        } else {
+            self.complete(request, Reply::Error(CommandError::OutcomeUnknown));
+        }
+    }
+
+    /// Runs what waited for handoffs that will not happen.
+    fn run_unfrozen(&mut self) {
+        let unfrozen: Vec<Slot> = self
+            .unsettled
+            .iter()
+            .filter(|slot| {
+                let own = self.sessions.get(*slot).and_then(|record| record.own.as_deref());
+                own.is_some_and(|own| own.frozen.is_none() && !own.queue.is_empty())
+            })
+            .cloned()
+            .collect();
+        for slot in unfrozen {
+            let own = self.sessions.get_mut(&slot).and_then(|record| record.own.as_deref_mut());
+            for queued in own.map(|own| std::mem::take(&mut own.queue)).unwrap_or_default() {
+                self.run(&slot, queued);
+            }
+        }
+    }
+
+    /// This member is no longer in the view: what it holds counts no more. It starts again as a new incarnation.
+    fn fall_out(&mut self) {
+        if self.membership.is_finishing() {
+            return self.leave_for_good();
+        }
+        let pending: Vec<u64> = self.commands.keys().copied().collect();
+        for request in pending {
+            match self.commands.get(&request).map(|command| command.state) {
+                Some(CommandState::Idle(_)) | None => {}
+                Some(_) => self.lost(request),
+            }
+        }
+        self.forget_everything();
+        self.me = Member { id: self.me.id, incarnation: self.me.incarnation.wrapping_add(1) };
+        self.membership.rejoin(self.now);
+        self.out(Output::Reset { member: self.me });
+    }
+
+    /// This member has left the view and is done.
+    pub(super) fn leave_for_good(&mut self) {
+        let pending: Vec<u64> = self.commands.keys().copied().collect();
+        for request in pending {
+            self.complete(request, Reply::Error(CommandError::NotJoined));
+        }
+        self.forget_everything();
+        self.membership.left();
+        self.out(Output::Left);
+    }
+
+    fn forget_everything(&mut self) {
+        self.view = None;
+        self.sessions.clear();
+        self.owned = 0;
+        self.deadlines.clear();
+        self.tombstones.clear();
+        self.unsettled.clear();
+        self.pointers.clear();
+        self.old_pointers.clear();
+        self.transfers.clear();
+        self.homeq.clear();
+        self.reports.clear();
+        self.unbroken.clear();
+        self.barrier = false;
+        self.confirmed = false;
+        self.confirms = MemberSet::EMPTY;
+        self.clock = 0;
+        self.links.clear();
+        self.conns.clear();
+    }
+}

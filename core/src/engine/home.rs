@@ -1,0 +1,138 @@
+//! The home of a session: owns it, keeps it, or knows who owns it. It grants sessions that do not exist yet, and answers that there are none (R12).
+
+use super::Engine;
+use super::record::{Slot, slot};
+use crate::Millis;
+use crate::command::{Command, Key};
+use crate::value;
+use crate::view::{Member, MemberState, NodeId, View};
+use crate::wire::Message;
+
+/// Where a home knows the owner to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pointer {
+    pub(super) term: u64,
+    pub(super) owner: Member,
+}
+
+/// A session that was given to another member, until that has confirmed it (R13).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Transfer {
+    pub(super) term: u64,
+    pub(super) owner: Member,
+    /// Whether this epoch is not settled before it is confirmed.
+    pub(super) unsettled: bool,
+}
+
+/// A command that waits to be run here.
+#[derive(Clone, Debug)]
+pub(super) struct Queued {
+    pub(super) origin: Member,
+    pub(super) request: u64,
+    pub(super) command: Command,
+    /// When its origin will have given up.
+    pub(super) deadline: Millis,
+}
+
+impl Engine {
+    /// Whether `position` is at home here.
+    pub(super) fn is_home(&self, view: &View, position: u64) -> bool {
+        view.home(position) == Some(self.me.id)
+    }
+
+    /// Whether this home may say who owns what: after the barrier, or without a break since the last one.
+    fn may_answer(&self, position: u64) -> bool {
+        let unbroken = || {
+            let homes = || self.unbroken.iter().map(|full| crate::placement::home(*full, position));
+            !self.unbroken.is_empty() && homes().all(|home| home == Some(self.me.id))
+        };
+        self.barrier || unbroken()
+    }
+
+    /// A pointer from before the barrier counts as long as the range was served without a break.
+    pub(super) fn keeps_old_pointer(&self, position: u64) -> bool {
+        !self.barrier && self.may_answer(position)
+    }
+
+    /// Runs, redirects, answers or queues a command that came to this home.
+    pub(super) fn run_at_home(&mut self, slot: &Slot, queued: Queued) {
+        let Some(view) = self.current() else { return };
+        let key = &slot.1;
+        let held = self.sessions.get(slot).map(|record| (record.term, record.owner));
+        if let Some((_, owner)) = held
+            && owner == self.me
+        {
+            return self.run(slot, queued);
+        }
+        if !self.may_answer(slot.0) {
+            return self.queue_at_home(key.clone(), queued);
+        }
+        let pointer = self.pointers.get(key).or_else(|| self.old_pointers.get(key)).copied();
+        if let Some(pointer) = pointer
+            && held.is_none_or(|(term, _)| term < pointer.term)
+        {
+            if pointer.owner == self.me || !view.has(pointer.owner) {
+                return self.queue_at_home(key.clone(), queued);
+            }
+            return self.redirect(queued.origin, queued.request, Some(pointer.owner.id));
+        }
+        if let Some((_, owner)) = held {
+            if view.has(owner) {
+                return self.redirect(queued.origin, queued.request, Some(owner.id));
+            }
+            return self.queue_at_home(key.clone(), queued);
+        }
+        self.run_on_nothing(&view, slot, queued);
+    }
+
+    /// The session does not exist: what creates nothing is answered here, what does gets an owner first.
+    fn run_on_nothing(&mut self, view: &View, slot: &Slot, queued: Queued) {
+        let (reply, change) = value::decide(None, &queued.command, self.now, self.config.max_bytes);
+        if change.is_none() {
+            return self.answer(queued.origin, queued.request, reply);
+        }
+        self.clock += 1;
+        let term = self.clock;
+        if queued.origin != self.me && view.has(queued.origin) && view.state(queued.origin.id) == Some(MemberState::Full) {
+            let owner = queued.origin;
+            self.pointers.insert(slot.1.clone(), Pointer { term, owner });
+            self.transfers.insert(slot.1.clone(), Transfer { term, owner, unsettled: false });
+            self.send_to(owner, Message::Grant { key: slot.1.clone(), term });
+            self.redirect(owner, queued.request, Some(owner.id));
+        } else {
+            self.own_new(slot, term, None);
+            self.run(slot, queued);
+        }
+    }
+
+    fn queue_at_home(&mut self, key: Key, queued: Queued) {
+        self.homeq.entry(key).or_default().push(queued);
+    }
+
+    /// Tries again what waits for this session.
+    pub(super) fn release_home_queue(&mut self, slot: &Slot) {
+        let Some(waiting) = self.homeq.remove(&slot.1) else { return };
+        for queued in waiting {
+            self.run_at_home(slot, queued);
+        }
+    }
+
+    /// Sends what waits at this member back to where it came from, for all sessions whose home it is no longer.
+    pub(super) fn return_foreign_home_queues(&mut self, view: &View) {
+        let foreign: Vec<Key> = self.homeq.keys().filter(|key| !self.is_home(view, slot(key).0)).cloned().collect();
+        for key in foreign {
+            for queued in self.homeq.remove(&key).unwrap_or_default() {
+                self.redirect(queued.origin, queued.request, None);
+            }
+        }
+    }
+
+    /// Tells whoever asked to try elsewhere.
+    pub(super) fn redirect(&mut self, origin: Member, request: u64, hint: Option<NodeId>) {
+        if origin == self.me {
+            self.redirected(request, hint);
+        } else {
+            self.send_to(origin, Message::Redirect { request, hint });
+        }
+    }
+}

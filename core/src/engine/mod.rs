@@ -1,0 +1,296 @@
+//! One member of the cluster as a state machine: bytes, answers of the arbiter, commands and the time go in, [`Output`]s come out. It has no
+//! sockets, threads, clock or randomness, so the same schedule gives the same history.
+//!
+//! Methods are of four kinds:
+//! - `handle_*` tell it what happened; each takes the time,
+//! - `execute`, `scan`, `drain` and `finish` ask it for something,
+//! - [`Engine::poll_output`] says what is to be done; call it after each of the above until it returns nothing,
+//! - `status`, `view`, `session` only look.
+//!
+//! [`Engine::handle_tick`] has to be called every [`TICK`] milliseconds.
+//!
+//! The rules that it follows have numbers, R1 to R18; docs/protocol.md states them.
+
+mod adopt;
+mod client;
+mod detector;
+mod home;
+mod keeper;
+mod link;
+mod membership;
+mod owner;
+mod receive;
+mod record;
+mod scan;
+mod settle;
+mod status;
+mod takeover;
+mod transfer;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::Millis;
+use crate::command::{Key, Reply};
+use crate::scan::ScanPage;
+use crate::view::{Member, MemberSet, NodeId, Version, View};
+
+pub use link::ConnId;
+pub use membership::SwapOutcome;
+pub use status::{LinkStatus, MemberPhase, SessionStatus, Status};
+
+use client::ClientCommand;
+use home::{Pointer, Queued, Transfer};
+use link::{Connection, Link};
+use membership::Membership;
+use record::{Record, Slot};
+use scan::ScanRequest;
+
+/// How often the engine wants to be told the time, in milliseconds.
+pub const TICK: Millis = 20;
+
+/// What does not change in the life of a process.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The cluster's name: members of other clusters are refused.
+    pub cluster: String,
+    /// The name of this pod, which is its route.
+    pub name: String,
+    /// The UID of this pod.
+    pub pod_uid: String,
+    /// How many keepers each session gets if this member founds the first view.
+    pub copies: u8,
+    /// How long a command may take, in milliseconds.
+    pub ack_timeout: Millis,
+    /// How often a link carries a sign of life, in milliseconds.
+    pub heartbeat_interval: Millis,
+    /// After how much silence a member is suspected, in milliseconds.
+    pub failure_timeout: Millis,
+    /// How long a joiner waits to be filled before it counts all the same, in milliseconds.
+    pub state_transfer_timeout: Millis,
+    /// The largest value, in bytes.
+    pub max_bytes: u64,
+    /// How much may wait to be acknowledged by one member before new writes are refused, in bytes.
+    pub queue_bytes: u64,
+    /// How many commands of this member's clients may wait at once.
+    pub max_commands: usize,
+}
+
+/// What the engine wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send these bytes on this connection, after all that was given before.
+    Send {
+        /// The connection.
+        conn: ConnId,
+        /// One encoded frame.
+        bytes: Bytes,
+    },
+    /// Send what was given before, then close this connection.
+    Close {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// Connect to this member, within about a second, and tell [`Engine::handle_connected`] or [`Engine::handle_dial_failed`]. The engine asks
+    /// again, at growing intervals, as long as it has no connection.
+    Dial {
+        /// The member.
+        peer: NodeId,
+        /// The name of its pod.
+        name: String,
+    },
+    /// Read the arbiter linearizably and tell [`Engine::handle_register`], or [`Engine::handle_arbiter_unreachable`].
+    ReadView,
+    /// Replace the view in the arbiter if its version is `expected`, and tell [`Engine::handle_swap`].
+    SwapView {
+        /// The version to be replaced.
+        expected: Version,
+        /// The new view.
+        view: View,
+    },
+    /// Look for proof that this member is dead, and if there is any, tell [`Engine::handle_proof_of_death`].
+    SeekProof {
+        /// The member.
+        member: Member,
+        /// The name of its pod.
+        name: String,
+        /// The UID of its pod.
+        pod_uid: String,
+    },
+    /// The answer to [`Engine::execute`].
+    Reply {
+        /// As given there.
+        request: u64,
+        /// The answer.
+        reply: Reply,
+    },
+    /// The answer to [`Engine::scan`]; an error means that the view did not settle in time.
+    ScanReply {
+        /// As given there.
+        request: u64,
+        /// The page.
+        page: Result<ScanPage, crate::command::CommandError>,
+    },
+    /// The view changed.
+    ViewChanged(Arc<View>),
+    /// This member was evicted, has dropped everything and joins anew under this incarnation. All its connections are to be closed.
+    Reset {
+        /// Who it is now.
+        member: Member,
+    },
+    /// This member has left; the engine does nothing any more.
+    Left,
+    /// Something to be logged and counted.
+    Event(Event),
+}
+
+/// What operators of a cluster want to know about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A member is suspected.
+    Suspected {
+        /// Who.
+        member: Member,
+        /// Since when it is silent, in milliseconds.
+        silent: Millis,
+    },
+    /// This member proposes to evict another.
+    Evicting {
+        /// Who.
+        member: Member,
+        /// Whether its death is proven.
+        proven: bool,
+    },
+    /// All members of this epoch have reported.
+    BarrierPassed {
+        /// The epoch.
+        epoch: u64,
+        /// Orphans that this member took over.
+        taken: usize,
+        /// Orphans that it appointed others for.
+        appointed: usize,
+    },
+    /// An invariant does not hold; the message was ignored.
+    Alarm(String),
+}
+
+/// One member. See the [module's documentation](self).
+pub struct Engine {
+    config: Config,
+    me: Member,
+    now: Millis,
+    outputs: VecDeque<Output>,
+    view: Option<Arc<View>>,
+    membership: Membership,
+
+    sessions: BTreeMap<Slot, Record>,
+    owned: usize,
+    /// Owned sessions with an end of life, by it.
+    deadlines: BTreeSet<(Millis, Slot)>,
+    /// Owned sessions that are deleted and wait to be forgotten (R14).
+    tombstones: BTreeSet<Slot>,
+    /// Owned sessions that are not known to be held by all that should hold them in this epoch; the next one to look at.
+    unsettled: BTreeSet<Slot>,
+    sweep: Option<Slot>,
+    /// Terms are a Lamport clock (R6).
+    clock: u64,
+
+    pointers: BTreeMap<Key, Pointer>,
+    /// Pointers from before the barrier, of ranges that this member went on serving (R12).
+    old_pointers: BTreeMap<Key, Pointer>,
+    transfers: BTreeMap<Key, Transfer>,
+    /// Commands that wait at this home until it knows who owns their session.
+    homeq: BTreeMap<Key, Vec<Queued>>,
+
+    synced: MemberSet,
+    barrier: bool,
+    /// The Full members of each view since the last completed barrier: a range whose home is the same in all of them is served on.
+    unbroken: Vec<MemberSet>,
+    reports: BTreeMap<Key, Vec<(Member, crate::wire::Report)>>,
+    confirms: MemberSet,
+    confirmed: bool,
+
+    links: BTreeMap<NodeId, Link>,
+    conns: BTreeMap<ConnId, Connection>,
+
+    commands: BTreeMap<u64, ClientCommand>,
+    /// Deadlines of commands, in the order of their arrival.
+    command_deadlines: VecDeque<(Millis, u64)>,
+    /// Commands that are to be routed again.
+    idle: BTreeSet<u64>,
+    scans: BTreeMap<u64, ScanRequest>,
+}
+
+impl Engine {
+    /// A member that has just started. `me.incarnation` must be new, and leave room to count up from it.
+    pub fn new(config: Config, me: Member, now: Millis) -> Engine {
+        Engine {
+            config,
+            me,
+            now,
+            outputs: VecDeque::new(),
+            view: None,
+            membership: Membership::new(now),
+            sessions: BTreeMap::new(),
+            owned: 0,
+            deadlines: BTreeSet::new(),
+            tombstones: BTreeSet::new(),
+            unsettled: BTreeSet::new(),
+            sweep: None,
+            clock: 0,
+            pointers: BTreeMap::new(),
+            old_pointers: BTreeMap::new(),
+            transfers: BTreeMap::new(),
+            homeq: BTreeMap::new(),
+            synced: MemberSet::EMPTY,
+            barrier: false,
+            unbroken: Vec::new(),
+            reports: BTreeMap::new(),
+            confirms: MemberSet::EMPTY,
+            confirmed: false,
+            links: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            command_deadlines: VecDeque::new(),
+            idle: BTreeSet::new(),
+            scans: BTreeMap::new(),
+        }
+    }
+
+    /// What is to be done next.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Time has passed.
+    pub fn handle_tick(&mut self, now: Millis) {
+        self.detect_own_pause(now);
+        self.now = now;
+        self.expire_due();
+        self.sweep_unsettled();
+        self.sweep_tombstones();
+        self.hand_off_when_leaving();
+        self.route_idle();
+        self.time_out_commands();
+        self.retry_scans();
+        self.confirm();
+        self.tick_links();
+        self.detect_failures();
+        self.drive_membership();
+    }
+
+    fn out(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    fn alarm(&mut self, text: String) {
+        self.out(Output::Event(Event::Alarm(text)));
+    }
+
+    /// The view, of a member that is in one.
+    fn current(&self) -> Option<Arc<View>> {
+        self.view.clone()
+    }
+}

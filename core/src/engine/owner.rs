@@ -1,0 +1,268 @@
+//! The owner of a session: runs its commands in order, sends each write to all holders, and answers when all of them have it (R7, R8).
+
+use super::home::Queued;
+use super::record::{Holder, Slot, Waiter};
+use super::{Engine, Output};
+use crate::command::{CommandError, Reply};
+use crate::value::{self, Change};
+use crate::view::{Member, MemberSet, NodeId};
+use crate::wire::{Message, PutKind};
+
+/// After so many commands in a row from the same other member its user has moved there, and the session follows.
+const MIGRATE_AFTER: u32 = 2;
+
+impl Engine {
+    /// Runs `queued` on a session that this member owns.
+    pub(super) fn run(&mut self, slot: &Slot, queued: Queued) {
+        let Some(record) = self.sessions.get_mut(slot) else { return };
+        let Some(own) = record.own.as_deref_mut() else { return };
+        // Whoever asked has given up on these: they would only pile up while a holder is silent.
+        own.waiters.retain(|waiter| waiter.deadline > self.now);
+        own.queue.retain(|queued| queued.deadline > self.now);
+        if own.frozen.is_some() {
+            own.queue.push(queued);
+            return;
+        }
+        own.forgetting = false;
+        if record.value.as_ref().is_some_and(|value| value.is_expired(self.now)) {
+            self.write(slot, Change::Delete);
+        }
+        let Some(record) = self.sessions.get(slot) else { return };
+        let (reply, change) = value::decide(record.value.as_ref(), &queued.command, self.now, self.config.max_bytes);
+        if let Some(change) = change {
+            if let Some(error) = self.backlog(slot) {
+                self.answer(queued.origin, queued.request, Reply::Error(error));
+                return;
+            }
+            self.write(slot, change);
+        }
+        let Some(record) = self.sessions.get_mut(slot) else { return };
+        let Some(own) = record.own.as_deref_mut() else { return };
+        own.waiters.push_back(Waiter { origin: queued.origin, request: queued.request, seq: record.seq, reply, deadline: queued.deadline });
+        let moved = own.count_access(self.me, queued.origin);
+        self.maintain(slot);
+        if moved {
+            self.start_handoff(slot, queued.origin);
+        }
+    }
+
+    /// Orders one change: applies it here and sends it to all holders.
+    pub(super) fn write(&mut self, slot: &Slot, change: Change) {
+        let Some(record) = self.sessions.get_mut(slot) else { return };
+        let Some(own) = record.own.as_deref_mut() else { return };
+        value::apply(&mut record.value, change.clone(), self.now);
+        record.seq += 1;
+        let mut everybody = own.set();
+        everybody.insert(self.me.id);
+        let (term, seq) = (record.term, record.seq);
+        let receivers: Vec<NodeId> = own
+            .holders
+            .iter_mut()
+            .filter(|holder| !holder.dropping)
+            .map(|holder| {
+                holder.outstanding += 1;
+                holder.id
+            })
+            .collect();
+        for id in receivers {
+            let kind = PutKind::Delta(change.clone());
+            self.send(id, Message::Put { key: slot.1.clone(), term, seq, kind, holders: everybody });
+        }
+        self.index(slot);
+    }
+
+    /// Does whatever the state of an owned session calls for: adds holders, answers what is acknowledged, confirms a transfer, releases holders
+    /// that are no longer wanted, forgets, hands off. Call it after every change; it does nothing twice.
+    pub(super) fn maintain(&mut self, slot: &Slot) {
+        let (Some(view), me, now) = (self.current(), self.me, self.now) else { return };
+        let Some(record) = self.sessions.get_mut(slot) else { return };
+        let Some(own) = record.own.as_deref_mut() else { return };
+        let key = &slot.1;
+        let (term, seq) = (record.term, record.seq);
+        let mut sends: Vec<(NodeId, Message)> = Vec::new();
+
+        let want = if own.forgetting { MemberSet::EMPTY } else { view.want(slot.0, me.id) };
+        let added = want.without(own.set());
+        own.holders.extend(added.iter().map(|id| Holder { id, acked: None, outstanding: 1, imaged: true, dropping: false }));
+        let mut everybody = own.set();
+        everybody.insert(me.id);
+        for id in added.iter() {
+            let kind = PutKind::Image(record.value.as_ref().map(|value| value.to_image(now)));
+            sends.push((id, Message::Put { key: key.clone(), term, seq, kind, holders: everybody }));
+        }
+
+        let acked = own.min_acked(own.set(), seq);
+        own.stable = own.stable.max(acked);
+        let mut answers = Vec::new();
+        while let Some(waiter) = own.waiters.pop_front_if(|waiter| own.stable >= Some(waiter.seq)) {
+            answers.push(waiter);
+        }
+        if acked >= Some(seq)
+            && let Some(giver) = own.giver.take()
+            && view.has(giver)
+        {
+            sends.push((giver.id, Message::TransferAck { key: key.clone(), term }));
+        }
+        let settle = *own.settle.get_or_insert(seq);
+        let settled = acked >= Some(settle);
+
+        if own.min_acked(want, seq) >= Some(seq) && own.stable >= Some(seq) {
+            for holder in own.holders.iter_mut().filter(|holder| !holder.dropping && !want.contains(holder.id)) {
+                holder.dropping = true;
+                holder.acked = None;
+                sends.push((holder.id, Message::Drop { key: key.clone(), term }));
+            }
+        }
+        let forgotten = own.forgetting && own.holders.is_empty();
+        let handoff = own.frozen.filter(|_| own.is_quiet(seq));
+
+        for (to, message) in sends {
+            self.send(to, message);
+        }
+        for waiter in answers {
+            self.answer(waiter.origin, waiter.request, waiter.reply);
+        }
+        if settled || forgotten {
+            self.unsettled.remove(slot);
+        }
+        if forgotten {
+            self.forget(slot);
+        } else if let Some(target) = handoff {
+            self.hand_off(slot, target);
+        }
+    }
+
+    /// Answers whoever asked: a client of this member, or another member.
+    pub(super) fn answer(&mut self, origin: Member, request: u64, reply: Reply) {
+        if origin == self.me {
+            self.complete(request, reply);
+        } else {
+            self.send_to(origin, Message::Answer { request, reply });
+        }
+    }
+
+    /// Refuses a write while too much waits for one of its holders.
+    fn backlog(&self, slot: &Slot) -> Option<CommandError> {
+        let own = self.sessions.get(slot)?.own.as_deref()?;
+        let bytes = own.holders.iter().filter_map(|holder| self.links.get(&holder.id)).map(|link| link.unacked_bytes).max()?;
+        let limit = self.config.queue_bytes;
+        (bytes > limit).then_some(CommandError::Backlog { bytes, limit })
+    }
+
+    /// A holder has acknowledged.
+    pub(super) fn handle_ack(&mut self, from: Member, slot: &Slot, term: u64, seq: u64) {
+        let Some(record) = self.sessions.get_mut(slot).filter(|record| record.term == term) else { return };
+        let Some(holder) = record.own.as_deref_mut().and_then(|own| own.active(from.id)) else { return };
+        holder.acked = holder.acked.max(Some(seq));
+        holder.imaged = false;
+        holder.outstanding = holder.outstanding.saturating_sub(1);
+        self.maintain(slot);
+    }
+
+    /// A holder could not use a put: it gets an image, one at a time.
+    pub(super) fn handle_need(&mut self, from: Member, slot: &Slot, term: u64) {
+        let (me, now) = (self.me, self.now);
+        let Some(record) = self.sessions.get_mut(slot).filter(|record| record.term == term) else { return };
+        let Some(own) = record.own.as_deref_mut() else { return };
+        let mut everybody = own.set();
+        everybody.insert(me.id);
+        let Some(holder) = own.active(from.id) else { return };
+        holder.outstanding = holder.outstanding.saturating_sub(1);
+        if !holder.imaged {
+            holder.imaged = true;
+            holder.outstanding += 1;
+            let kind = PutKind::Image(record.value.as_ref().map(|value| value.to_image(now)));
+            let seq = record.seq;
+            self.send(from.id, Message::Put { key: slot.1.clone(), term, seq, kind, holders: everybody });
+        }
+    }
+
+    /// A holder has dropped its copy.
+    pub(super) fn handle_drop_ack(&mut self, from: Member, slot: &Slot, term: u64) {
+        let Some(record) = self.sessions.get_mut(slot).filter(|record| record.term == term) else { return };
+        let Some(own) = record.own.as_deref_mut() else { return };
+        own.holders.retain(|holder| !(holder.id == from.id && holder.dropping));
+        self.maintain(slot);
+    }
+
+    /// Deletes what is at the end of its life (R18), as a write like any other.
+    pub(super) fn expire_due(&mut self) {
+        while let Some((at, slot)) = self.deadlines.first().cloned() {
+            if at > self.now {
+                return;
+            }
+            let own = self.sessions.get_mut(&slot).and_then(|record| record.own.as_deref_mut());
+            match own {
+                // The new owner will expire it.
+                Some(own) if own.frozen.is_some() => {
+                    own.deadline = None;
+                    self.deadlines.remove(&(at, slot));
+                }
+                _ => {
+                    self.write(&slot, Change::Delete);
+                    self.maintain(&slot);
+                    self.deadlines.remove(&(at, slot));
+                }
+            }
+        }
+    }
+
+    /// Keeps the indexes of deadlines and tombstones in step with an owned session.
+    pub(super) fn index(&mut self, slot: &Slot) {
+        let Some(record) = self.sessions.get_mut(slot) else { return };
+        let Some(own) = record.own.as_deref_mut() else { return };
+        let deadline = record.value.as_ref().and_then(|value| value.expires_at);
+        if own.deadline != deadline {
+            if let Some(old) = own.deadline {
+                self.deadlines.remove(&(old, slot.clone()));
+            }
+            if let Some(new) = deadline {
+                self.deadlines.insert((new, slot.clone()));
+            }
+            own.deadline = deadline;
+        }
+        if record.value.is_none() {
+            self.tombstones.insert(slot.clone());
+        } else {
+            self.tombstones.remove(slot);
+        }
+    }
+
+    /// Takes a session that is no longer owned out of the indexes.
+    pub(super) fn unindex(&mut self, slot: &Slot, deadline: Option<crate::Millis>) {
+        if let Some(at) = deadline {
+            self.deadlines.remove(&(at, slot.clone()));
+        }
+        self.tombstones.remove(slot);
+        self.unsettled.remove(slot);
+        self.owned -= 1;
+    }
+
+    fn forget(&mut self, slot: &Slot) {
+        let Some(record) = self.sessions.remove(slot) else { return };
+        self.unindex(slot, record.own.and_then(|own| own.deadline));
+    }
+}
+
+impl super::record::Owning {
+    /// Whether the session's user has moved to `origin`.
+    fn count_access(&mut self, me: Member, origin: Member) -> bool {
+        if origin == me {
+            self.foreign = None;
+            return false;
+        }
+        let count = match self.foreign {
+            Some((id, count)) if id == origin.id => count + 1,
+            _ => 1,
+        };
+        self.foreign = Some((origin.id, count));
+        count >= MIGRATE_AFTER
+    }
+}
+
+impl Engine {
+    /// Emits an answer for a client of this member.
+    pub(super) fn reply(&mut self, request: u64, reply: Reply) {
+        self.out(Output::Reply { request, reply });
+    }
+}

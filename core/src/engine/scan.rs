@@ -1,0 +1,122 @@
+//! Listing all keys: every Full member lists those whose home it is, all in the same view (see [`crate::scan`]).
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::{Engine, Output};
+use crate::Millis;
+use crate::command::CommandError;
+use crate::scan::{ScanPage, ScanPart};
+use crate::view::{Member, NodeId};
+use crate::wire::Message;
+
+/// The most keys in one part, and the most sessions looked at for it: one step must not hold up anything else.
+const MAX_PART: usize = 1000;
+const MAX_VISITS: usize = 20_000;
+
+/// A step of a scan that was not answered yet.
+#[derive(Debug)]
+pub(super) struct ScanRequest {
+    from: u64,
+    count: u32,
+    parts: BTreeMap<NodeId, ScanPart>,
+    deadline: Millis,
+    /// Some part could not be had in this view yet.
+    again: bool,
+}
+
+impl Engine {
+    /// Lists some keys from `cursor` on (0 at the start), about `count` of each member; answered by [`Output::ScanReply`].
+    pub fn scan(&mut self, now: Millis, request: u64, cursor: u64, count: u32) {
+        self.now = now;
+        let deadline = now + self.config.ack_timeout;
+        self.scans.insert(request, ScanRequest { from: cursor, count, parts: BTreeMap::new(), deadline, again: false });
+        self.ask_all(request);
+    }
+
+    fn ask_all(&mut self, request: u64) {
+        let Some(scan) = self.scans.get_mut(&request) else { return };
+        scan.parts.clear();
+        scan.again = self.view.is_none();
+        let (from, count) = (scan.from, scan.count);
+        let Some(view) = self.current() else { return };
+        for id in view.full().iter() {
+            if id == self.me.id {
+                let part = self.scan_here(from, count);
+                self.add_part(id, request, part);
+            } else {
+                self.send(id, Message::Scan { request, from, count });
+            }
+        }
+    }
+
+    /// Keys whose home is here; nothing before the barrier, when this home may not know all of them.
+    fn scan_here(&self, from: u64, count: u32) -> Option<ScanPart> {
+        let view = self.view.as_ref().filter(|_| self.barrier)?;
+        let count = usize::try_from(count).unwrap_or(MAX_PART).clamp(1, MAX_PART);
+        let mut keys = Vec::new();
+        let mut next = None;
+        let mut last = 0;
+        for (visited, (slot, record)) in self.sessions.range((from, Bytes::new())..).enumerate() {
+            // Keys that share a position must not be torn apart.
+            if (keys.len() >= count || visited >= MAX_VISITS) && slot.0 != last {
+                next = Some(slot.0);
+                break;
+            }
+            last = slot.0;
+            let lives = record.value.as_ref().is_some_and(|value| !value.is_expired(self.now));
+            if lives && self.is_home(view, slot.0) {
+                keys.push(slot.clone());
+            }
+        }
+        Some(ScanPart { epoch: view.version.epoch, keys, next })
+    }
+
+    /// Another member asks.
+    pub(super) fn handle_scan(&mut self, from: Member, request: u64, position: u64, count: u32) {
+        let part = self.scan_here(position, count);
+        self.send_to(from, Message::ScanAnswer { request, part });
+    }
+
+    /// Another member answers.
+    pub(super) fn handle_scan_answer(&mut self, from: Member, request: u64, part: Option<ScanPart>) {
+        self.add_part(from.id, request, part);
+    }
+
+    fn add_part(&mut self, from: NodeId, request: u64, part: Option<ScanPart>) {
+        let Some(view) = self.current() else { return };
+        let Some(scan) = self.scans.get_mut(&request) else { return };
+        match part.filter(|part| part.epoch == view.version.epoch) {
+            Some(part) => {
+                scan.parts.insert(from, part);
+            }
+            None => scan.again = true,
+        }
+        if view.full().iter().all(|id| scan.parts.contains_key(&id)) {
+            let parts = std::mem::take(&mut scan.parts).into_values().collect();
+            self.scans.remove(&request);
+            self.out(Output::ScanReply { request, page: Ok(ScanPage::merge(parts)) });
+        }
+    }
+
+    /// Asks again what a view that was not settled could not answer, and gives up what took too long.
+    pub(super) fn retry_scans(&mut self) {
+        let pending: Vec<u64> = self.scans.keys().copied().collect();
+        for request in pending {
+            let Some(scan) = self.scans.get(&request) else { continue };
+            if scan.deadline <= self.now {
+                self.scans.remove(&request);
+                let error = CommandError::NotAcknowledged { millis: self.config.ack_timeout };
+                self.out(Output::ScanReply { request, page: Err(error) });
+            } else if scan.again {
+                self.ask_all(request);
+            }
+        }
+    }
+
+    /// A new view: parts of the old one do not fit together with it.
+    pub(super) fn restart_scans(&mut self) {
+        self.scans.values_mut().for_each(|scan| scan.again = true);
+    }
+}

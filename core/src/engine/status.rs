@@ -1,0 +1,144 @@
+//! What can be seen of a member from outside: for health, metrics and the admin API.
+
+use std::sync::Arc;
+
+use super::record::slot;
+use super::{Engine, Millis};
+use crate::command::Key;
+use crate::view::{Member, MemberSet, MemberState, NodeId, View};
+
+/// Where a member is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberPhase {
+    /// Not in the view yet, or being filled.
+    Joining,
+    /// In the view as Full.
+    Active,
+    /// Leaving; still owns sessions.
+    Draining,
+    /// Leaving; owns nothing any more, and nothing that it gave away is unconfirmed.
+    Drained,
+    /// Gone for good.
+    Left,
+}
+
+/// A member at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Who it is in this life.
+    pub member: Member,
+    /// Where it is in its life.
+    pub phase: MemberPhase,
+    /// It is the only member of the view.
+    pub is_alone: bool,
+    /// The view that it has adopted.
+    pub view: Option<Arc<View>>,
+    /// Sessions that it owns, deleted ones that are not forgotten yet left out.
+    pub owned: usize,
+    /// Sessions that it keeps a copy of for other owners.
+    pub kept: usize,
+    /// Sessions that it owns and that are not known to be protected in this view.
+    pub unsettled: usize,
+    /// Transfers that are not confirmed.
+    pub transfers: usize,
+    /// Commands of its clients that are not answered.
+    pub commands: usize,
+    /// All members of the view have reported.
+    pub barrier: bool,
+    /// Its links.
+    pub links: Vec<LinkStatus>,
+}
+
+/// A link at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkStatus {
+    /// The other end.
+    pub peer: Member,
+    /// There is a connection, and both ends know where they are.
+    pub is_ready: bool,
+    /// What it has not acknowledged, in bytes.
+    pub unacked_bytes: u64,
+    /// How long it has been silent, in milliseconds.
+    pub silent: Millis,
+    /// It is suspected.
+    pub is_suspected: bool,
+}
+
+/// What a member knows of a session, without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionStatus {
+    /// The owner, as far as this member knows.
+    pub owner: Member,
+    /// The home.
+    pub home: Option<NodeId>,
+    /// Its term.
+    pub term: u64,
+    /// Its number within the term.
+    pub seq: u64,
+    /// Who holds it beside the owner.
+    pub holders: MemberSet,
+    /// Bytes of content; `None` for one that was deleted.
+    pub size: Option<u64>,
+    /// What remains of its life, in milliseconds.
+    pub ttl: Option<Millis>,
+}
+
+impl Engine {
+    /// Who this member is in this life.
+    pub fn member(&self) -> Member {
+        self.me
+    }
+
+    /// The view that it has adopted.
+    pub fn view(&self) -> Option<Arc<View>> {
+        self.view.clone()
+    }
+
+    /// The member at a glance.
+    pub fn status(&self) -> Status {
+        let state = self.view.as_ref().and_then(|view| view.state(self.me.id));
+        let phase = match state {
+            _ if self.membership.has_left() => MemberPhase::Left,
+            None | Some(MemberState::Join) => MemberPhase::Joining,
+            Some(MemberState::Leave) if self.owned == 0 && self.transfers.is_empty() => MemberPhase::Drained,
+            Some(MemberState::Leave) => MemberPhase::Draining,
+            Some(MemberState::Full) if self.membership.is_leaving() => MemberPhase::Draining,
+            Some(MemberState::Full) => MemberPhase::Active,
+        };
+        let link = |link: &super::link::Link| LinkStatus {
+            peer: link.peer,
+            is_ready: link.ready,
+            unacked_bytes: link.unacked_bytes,
+            silent: self.now.saturating_sub(link.last_heard),
+            is_suspected: link.suspected_at.is_some(),
+        };
+        Status {
+            member: self.me,
+            phase,
+            is_alone: self.view.as_ref().is_some_and(|view| view.all().len() == 1),
+            view: self.view.clone(),
+            owned: self.owned.saturating_sub(self.tombstones.len()),
+            kept: self.sessions.len() - self.owned,
+            unsettled: self.unsettled.len(),
+            transfers: self.transfers.len(),
+            commands: self.commands.len(),
+            barrier: self.barrier,
+            links: self.links.values().map(link).collect(),
+        }
+    }
+
+    /// What this member knows of a session; `None` if it holds no record of it.
+    pub fn session(&self, key: &Key) -> Option<SessionStatus> {
+        let slot = slot(key);
+        let record = self.sessions.get(&slot)?;
+        Some(SessionStatus {
+            owner: record.owner,
+            home: self.view.as_ref().and_then(|view| view.home(slot.0)),
+            term: record.term,
+            seq: record.seq,
+            holders: record.own.as_deref().map_or(record.holders, super::record::Owning::set),
+            size: record.value.as_ref().map(|value| value.data.size()),
+            ttl: record.value.as_ref().and_then(|value| value.expires_at).map(|at| at.saturating_sub(self.now)),
+        })
+    }
+}

@@ -1,0 +1,169 @@
+//! After a change of members: what this member tells the homes (R10), and what a home makes of all that it was told (R11).
+
+use std::collections::BTreeSet;
+
+use super::home::Pointer;
+use super::record::{Slot, slot};
+use super::{Engine, Event, Output};
+use crate::command::Key;
+use crate::placement;
+use crate::view::{Member, MemberSet, NodeId, View};
+use crate::wire::{Message, Report, ReportKind};
+
+/// How many reports go into one message.
+const SYNC_PART: usize = 512;
+
+/// The best surviving copy of an orphan, in the order in which copies are preferred.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Copy {
+    term: u64,
+    seq: u64,
+    preference: usize,
+    holder: NodeId,
+}
+
+impl Engine {
+    /// Reports to every member of a view that was just adopted; those to this member itself are kept at once.
+    pub(super) fn send_reports(&mut self, view: &View) {
+        let mut by_home: Vec<(NodeId, Vec<Report>)> = view.members.keys().map(|id| (*id, Vec::new())).collect();
+        let mut place = |home: Option<NodeId>, report: Report| {
+            if let Some((_, reports)) = by_home.iter_mut().find(|(id, _)| Some(*id) == home) {
+                reports.push(report);
+            }
+        };
+        for (slot, record) in &self.sessions {
+            let home = view.home(slot.0);
+            let (kind, holders) = match &record.own {
+                Some(own) => {
+                    let known = home.is_some_and(|home| {
+                        own.holders.iter().any(|holder| holder.id == home && !holder.dropping && holder.acked.is_some())
+                    });
+                    if known {
+                        continue;
+                    }
+                    (ReportKind::Owner, own.set())
+                }
+                None if !view.has(record.owner) => (ReportKind::Orphan, record.holders),
+                None => continue,
+            };
+            let (term, seq, owner) = (record.term, record.seq, record.owner);
+            place(home, Report { key: slot.1.clone(), kind, term, seq, owner, holders });
+        }
+        for (key, transfer) in &self.transfers {
+            let (kind, term, owner) = (ReportKind::Transfer, transfer.term, transfer.owner);
+            place(view.home(slot(key).0), Report { key: key.clone(), kind, term, seq: 0, owner, holders: MemberSet::EMPTY });
+        }
+        let (epoch, clock) = (view.version.epoch, self.clock);
+        for (id, reports) in by_home {
+            if id == self.me.id {
+                reports.into_iter().for_each(|report| self.keep_report(self.me, report));
+                continue;
+            }
+            let mut parts = reports.chunks(SYNC_PART).map(<[Report]>::to_vec).collect::<Vec<_>>();
+            let last_part = parts.pop().unwrap_or_default();
+            for reports in parts {
+                self.send(id, Message::Sync { epoch, clock, last: false, reports });
+            }
+            self.send(id, Message::Sync { epoch, clock, last: true, reports: last_part });
+        }
+    }
+
+    fn keep_report(&mut self, from: Member, report: Report) {
+        self.clock = self.clock.max(report.term);
+        self.reports.entry(report.key.clone()).or_default().push((from, report));
+    }
+
+    /// A member reports.
+    pub(super) fn handle_sync(&mut self, from: Member, epoch: u64, clock: u64, last: bool, reports: Vec<Report>) {
+        self.clock = self.clock.max(clock);
+        if self.view.as_ref().is_none_or(|view| view.version.epoch != epoch) {
+            return;
+        }
+        for report in reports {
+            self.keep_report(from, report);
+        }
+        if last {
+            self.synced.insert(from.id);
+            self.check_barrier();
+        }
+    }
+
+    /// Once everybody has reported, joiners included: nothing is unknown any more, and orphans find new owners.
+    pub(super) fn check_barrier(&mut self) {
+        let Some(view) = self.current() else { return };
+        if self.barrier || !self.synced.covers(view.all()) {
+            return;
+        }
+        self.barrier = true;
+        self.unbroken = vec![view.full()];
+        self.old_pointers.clear();
+        let mut slots: BTreeSet<Slot> = self.reports.keys().chain(self.homeq.keys()).map(slot).collect();
+        let orphans = self.sessions.iter().filter(|(_, record)| !view.has(record.owner)).map(|(slot, _)| slot.clone());
+        slots.extend(orphans);
+        slots.retain(|slot| self.is_home(&view, slot.0));
+        let (mut taken, mut appointed) = (0, 0);
+        for slot in slots {
+            match self.resolve(&view, &slot) {
+                Some(owner) if owner == self.me => taken += 1,
+                Some(_) => appointed += 1,
+                None => {}
+            }
+            self.release_home_queue(&slot);
+        }
+        self.reports.clear();
+        self.out(Output::Event(Event::BarrierPassed { epoch: view.version.epoch, taken, appointed }));
+    }
+
+    /// Finds out who owns a session, and appoints somebody if nobody does any more.
+    fn resolve(&mut self, view: &View, slot: &Slot) -> Option<Member> {
+        let key: &Key = &slot.1;
+        let reports = self.reports.remove(key).unwrap_or_default();
+        let held = self.sessions.get(slot).map(|record| (record.term, record.owner));
+        let mut live: Option<(u64, Member)> = self.pointers.get(key).map(|pointer| (pointer.term, pointer.owner));
+        let mut top = self.clock;
+        let mut best: Option<Copy> = None;
+        let mut holders = MemberSet::EMPTY;
+        let mut see_live = |term: u64, owner: Member| {
+            if view.has(owner) && live.is_none_or(|(known, _)| term > known) {
+                live = Some((term, owner));
+            }
+        };
+        if let Some((term, owner)) = held {
+            top = top.max(term);
+            see_live(term, owner);
+        }
+        for (from, report) in &reports {
+            top = top.max(report.term);
+            if report.kind != ReportKind::Orphan {
+                see_live(report.term, report.owner);
+                continue;
+            }
+            let preference = usize::from(crate::view::MAX_MEMBERS) - placement::rank(view.all(), slot.0, from.id);
+            best = best.max(Some(Copy { term: report.term, seq: report.seq, preference, holder: from.id }));
+            holders = holders.union(report.holders);
+            holders.insert(from.id);
+        }
+        if let Some((term, owner)) = live
+            && best.is_none_or(|best| term > best.term)
+        {
+            if held.is_none_or(|(held, _)| held < term) && self.pointers.get(key).is_none_or(|pointer| pointer.term < term) {
+                self.pointers.insert(key.clone(), Pointer { term, owner });
+            }
+            return None;
+        }
+        let best = best?;
+        let term = top + 1;
+        self.clock = term;
+        let mut holders = holders.and(view.all());
+        holders.remove(best.holder);
+        let prior = (best.term, best.seq);
+        let owner = view.member(best.holder)?;
+        if owner == self.me {
+            self.unsettled.insert(slot.clone());
+            self.handle_appoint(None, slot, term, prior, holders);
+        } else {
+            self.appoint(slot, owner, term, prior, holders);
+        }
+        Some(owner)
+    }
+}

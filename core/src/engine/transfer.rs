@@ -1,0 +1,185 @@
+//! Ownership changes hands: by consent (handoff), for a session that is new (grant), or after its owner was lost (appointment). The giver stops
+//! owning when it sends, and remembers the transfer until the new owner has confirmed it (R13, R16).
+
+use super::Engine;
+use super::home::{Pointer, Transfer};
+use super::record::{Holder, Owning, Record, Slot};
+use crate::value::Image;
+use crate::view::{Member, MemberSet, MemberState};
+use crate::wire::{Message, PutKind};
+
+/// How many sessions a leaving member hands off at once.
+const LEAVE_WINDOW: usize = 1024;
+
+impl Engine {
+    /// Stops running commands of a session until nothing of it is under way, then hands it to `target`.
+    pub(super) fn start_handoff(&mut self, slot: &Slot, target: Member) {
+        let Some(view) = self.current() else { return };
+        if target == self.me || !view.has(target) || !view.is_full(target.id) {
+            return;
+        }
+        let Some(own) = self.sessions.get_mut(slot).and_then(|record| record.own.as_deref_mut()) else { return };
+        if own.frozen.is_none() && !own.forgetting {
+            own.frozen = Some(target);
+            self.maintain(slot);
+        }
+    }
+
+    /// Gives away a session of which nothing is under way.
+    pub(super) fn hand_off(&mut self, slot: &Slot, target: Member) {
+        let now = self.now;
+        let unsettled = self.unsettled.contains(slot);
+        let Some(record) = self.sessions.get_mut(slot) else { return };
+        let Some(own) = record.own.take() else { return };
+        let prior_term = record.term;
+        let term = self.clock.max(prior_term) + 1;
+        self.clock = term;
+        let mut holders = own.set();
+        holders.insert(self.me.id);
+        record.term = term;
+        record.owner = target;
+        record.holders = holders.union(MemberSet::of(target.id));
+        let (seq, image) = (record.seq, record.value.as_ref().map(|value| value.to_image(now)));
+        let key = slot.1.clone();
+        self.transfers.insert(key.clone(), Transfer { term, owner: target, unsettled });
+        self.send_to(target, Message::Handoff { key, term, prior_term, seq, image, holders });
+        self.unindex(slot, own.deadline);
+        for queued in own.queue {
+            self.redirect(queued.origin, queued.request, Some(target.id));
+        }
+    }
+
+    /// Another member gives a session to this one.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
+    pub(super) fn handle_handoff(
+        &mut self,
+        from: Member,
+        slot: &Slot,
+        term: u64,
+        prior_term: u64,
+        seq: u64,
+        image: Option<Image>,
+        mut holders: MemberSet,
+    ) {
+        self.clock = self.clock.max(term);
+        if self.sessions.get(slot).is_some_and(|record| record.term >= term || record.owner == self.me) {
+            self.alarm(format!("{from:?} handed off a session in term {term}, which is held in a later one"));
+            return;
+        }
+        holders.insert(from.id);
+        let value = image.map(|image| image.into_value(self.now));
+        let record = Record { term, seq, owner: self.me, value, holders: MemberSet::EMPTY, own: None };
+        self.sessions.insert(slot.clone(), record);
+        self.become_owner(slot, holders, prior_term, Some(from));
+    }
+
+    /// This member holds the best copy of an orphan, and owns it from now on.
+    pub(super) fn handle_appoint(
+        &mut self,
+        from: Option<Member>,
+        slot: &Slot,
+        term: u64,
+        (prior_term, prior_seq): (u64, u64),
+        holders: MemberSet,
+    ) {
+        let Some(view) = self.current() else { return };
+        let Some(record) = self.sessions.get_mut(slot) else {
+            return self.alarm(format!("appointed in term {term} by {from:?} without a copy"));
+        };
+        if (record.term, record.seq) != (prior_term, prior_seq) || view.has(record.owner) {
+            let held = (record.term, record.seq, record.owner);
+            return self.alarm(format!("appointed by {from:?} for version {prior_term}.{prior_seq}, but {held:?} is held"));
+        }
+        (record.term, record.owner) = (term, self.me);
+        self.clock = self.clock.max(term);
+        self.become_owner(slot, holders, prior_term, from);
+    }
+
+    /// Puts the mark of the new term on all copies of a session that this member just came to own.
+    fn become_owner(&mut self, slot: &Slot, holders: MemberSet, prior_term: u64, giver: Option<Member>) {
+        let Some(view) = self.current() else { return };
+        let mut holders = holders.and(view.all());
+        holders.remove(self.me.id);
+        let Some(record) = self.sessions.get_mut(slot) else { return };
+        let (term, seq) = (record.term, record.seq);
+        let holder = |id| Holder { id, acked: None, outstanding: 1, imaged: false, dropping: false };
+        record.own = Some(Box::new(Owning { holders: holders.iter().map(holder).collect(), giver, ..Owning::default() }));
+        self.owned += 1;
+        self.pointers.remove(&slot.1);
+        let mut everybody = holders;
+        everybody.insert(self.me.id);
+        for id in holders.iter() {
+            let kind = PutKind::Retag { term: prior_term, seq };
+            self.send(id, Message::Put { key: slot.1.clone(), term, seq, kind, holders: everybody });
+        }
+        self.index(slot);
+        self.maintain(slot);
+        self.release_home_queue(slot);
+    }
+
+    /// This member owns a session that does not exist yet.
+    pub(super) fn own_new(&mut self, slot: &Slot, term: u64, giver: Option<Member>) {
+        self.clock = self.clock.max(term);
+        if self.sessions.contains_key(slot) {
+            return self.alarm(format!("granted in term {term} by {giver:?} a session that is held already"));
+        }
+        let own = Some(Box::new(Owning { giver, ..Owning::default() }));
+        let record = Record { term, seq: 0, owner: self.me, value: None, holders: MemberSet::EMPTY, own };
+        self.sessions.insert(slot.clone(), record);
+        self.owned += 1;
+        self.pointers.remove(&slot.1);
+        self.index(slot);
+        self.maintain(slot);
+        self.release_home_queue(slot);
+    }
+
+    /// The new owner is active.
+    pub(super) fn handle_transfer_ack(&mut self, slot: &Slot, term: u64) {
+        if self.transfers.get(&slot.1).is_some_and(|transfer| transfer.term == term) {
+            self.transfers.remove(&slot.1);
+        }
+    }
+
+    /// Appoints another member, and remembers it until it has confirmed.
+    pub(super) fn appoint(&mut self, slot: &Slot, owner: Member, term: u64, (prior_term, prior_seq): (u64, u64), holders: MemberSet) {
+        let key = slot.1.clone();
+        self.pointers.insert(key.clone(), Pointer { term, owner });
+        self.transfers.insert(key.clone(), Transfer { term, owner, unsettled: true });
+        self.send_to(owner, Message::Appoint { key, term, prior_term, prior_seq, holders });
+    }
+
+    /// A leaving member hands its sessions to their homes, some at a time.
+    pub(super) fn hand_off_when_leaving(&mut self) {
+        let Some(view) = self.current() else { return };
+        if view.state(self.me.id) != Some(MemberState::Leave) || self.owned == 0 || self.transfers.len() >= LEAVE_WINDOW {
+            return;
+        }
+        let owned = |(slot, record): (&Slot, &Record)| record.own.is_some().then(|| slot.clone());
+        let slots: Vec<Slot> = self.sessions.iter().filter_map(owned).take(LEAVE_WINDOW).collect();
+        for slot in slots {
+            if let Some(home) = view.home(slot.0).and_then(|id| view.member(id)) {
+                self.start_handoff(&slot, home);
+            }
+        }
+    }
+
+    /// A deleted session goes home, and its home drops the tombstone everywhere when nobody can bring the session back (R14).
+    pub(super) fn sweep_tombstones(&mut self) {
+        let Some(view) = self.current() else { return };
+        let slots: Vec<Slot> = self.tombstones.iter().take(LEAVE_WINDOW).cloned().collect();
+        for slot in slots {
+            let home = view.home(slot.0).and_then(|id| view.member(id));
+            let Some(record) = self.sessions.get_mut(&slot) else { continue };
+            let Some(own) = record.own.as_deref_mut() else { continue };
+            if own.frozen.is_some() || own.forgetting || !own.waiters.is_empty() {
+                continue;
+            }
+            if let Some(home) = home.filter(|home| *home != self.me) {
+                self.start_handoff(&slot, home);
+            } else if self.barrier && own.min_acked(own.set(), record.seq) >= Some(record.seq) {
+                own.forgetting = true;
+                self.maintain(&slot);
+            }
+        }
+    }
+}
