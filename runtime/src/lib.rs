@@ -5,6 +5,7 @@ pub mod arbiter;
 pub mod config;
 pub mod dns;
 pub mod incarnation;
+mod links;
 pub mod peers;
 pub mod proof;
 pub mod session;

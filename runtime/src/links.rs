@@ -1,0 +1,201 @@
+//! Connections between members: it listens, dials when the engine says so, and carries whole frames. Which connection belongs to whom, and what to
+//! do about a lost one, is the engine's business.
+
+mod connection;
+mod inbox;
+mod outbox;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_core::NodeId;
+use holdfast_core::engine::ConnId;
+use holdfast_core::wire::Frame;
+use metrics::counter;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{debug, warn};
+
+use crate::peers::PeerResolver;
+use connection::Connection;
+use outbox::Outbox;
+
+/// How long a TCP handshake may take.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Connections that were accepted and are open: four times what the largest cluster needs, because a peer that reconnects holds two for a moment.
+const ACCEPTED: usize = 256;
+
+/// How many events may wait for the engine's task; beyond it the connections are not read, and TCP slows the peers down.
+pub(crate) const EVENTS: usize = 256;
+
+/// What happened on the links.
+#[derive(Debug)]
+pub(crate) enum LinkEvent {
+    /// A connection stands; this end has made it if `dialed`.
+    Opened { conn: ConnId, dialed: bool, handle: ConnHandle },
+    /// No connection could be made.
+    DialFailed { peer: NodeId, refused: bool },
+    /// Bytes came in, and with them these frames, in this order; none if a long one is not all there yet.
+    Received { conn: ConnId, frames: Vec<Frame> },
+    /// The connection is over.
+    Closed { conn: ConnId },
+}
+
+/// The sending side of a connection. Dropping it cuts the connection at once.
+#[derive(Debug)]
+pub(crate) struct ConnHandle {
+    outbox: Arc<Outbox>,
+    _cut: DropGuard,
+}
+
+impl ConnHandle {
+    /// Queues one frame; it leaves after the next [`ConnHandle::flush`]. False when so much waits already that the peer must be stuck: the
+    /// connection is of no more use then.
+    pub(crate) fn send(&self, bytes: bytes::Bytes) -> bool {
+        self.outbox.push(bytes)
+    }
+
+    /// Wakes the writer; called once for all that was queued in one go.
+    pub(crate) fn flush(&self) {
+        self.outbox.wake();
+    }
+
+    /// Bytes that were not yet written to the socket.
+    pub(crate) fn queued(&self) -> u64 {
+        self.outbox.queued()
+    }
+
+    /// Sends what is queued, within a short time, then ends the connection.
+    pub(crate) fn close(self) {
+        let Self { outbox, _cut } = self;
+        outbox.close();
+        // The connection ends itself after the rest is sent; cutting it here would lose the rest.
+        _cut.disarm();
+    }
+}
+
+/// What the links need to know.
+#[derive(Clone, Debug)]
+pub(crate) struct LinkSettings {
+    /// How long a connection may be silent before it is taken for dead: some heartbeats and some patience.
+    pub(crate) idle: Duration,
+    /// How many bytes may wait on one connection.
+    pub(crate) queue_bytes: u64,
+}
+
+/// All connections of this member. Dropping it ends them.
+#[derive(Debug)]
+pub(crate) struct Links {
+    settings: LinkSettings,
+    resolver: Arc<dyn PeerResolver>,
+    events: mpsc::Sender<LinkEvent>,
+    last: u64,
+    tasks: JoinSet<()>,
+}
+
+impl Links {
+    /// Begins to accept connections. Events go into `events`.
+    pub(crate) fn start(
+        settings: LinkSettings,
+        resolver: Arc<dyn PeerResolver>,
+        listener: TcpListener,
+        events: mpsc::Sender<LinkEvent>,
+    ) -> Self {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(accept(listener, settings.clone(), events.clone()));
+        // Even numbers are for dialed connections, odd ones for accepted ones.
+        Self { settings, resolver, events, last: 0, tasks }
+    }
+
+    /// Connects to a member; the outcome is an event.
+    pub(crate) fn dial(&mut self, peer: NodeId, name: String) {
+        while self.tasks.try_join_next().is_some() {}
+        self.last += 2;
+        let (conn, settings) = (ConnId(self.last), self.settings.clone());
+        let (resolver, events) = (self.resolver.clone(), self.events.clone());
+        self.tasks.spawn(async move {
+            match connect(&*resolver, &name).await {
+                Ok(stream) => Connection::new(conn, true, stream, &settings, events).run().await,
+                Err(failure) => {
+                    debug!(peer = name, %failure, "no connection");
+                    counter!("holdfast_link_dial_failures_total").increment(1);
+                    // The engine's task may have ended; then nobody needs to know.
+                    let _ = events.send(LinkEvent::DialFailed { peer, refused: failure.refused() }).await;
+                }
+            }
+        });
+    }
+}
+
+/// Why a member could not be reached.
+#[derive(Debug, thiserror::Error)]
+enum DialError {
+    #[error(transparent)]
+    Address(#[from] crate::peers::PeerError),
+    #[error("no answer from {0} within {DIAL_TIMEOUT:?}")]
+    Timeout(SocketAddr),
+    #[error("failed to connect to {0}: {1}")]
+    Connect(SocketAddr, io::Error),
+}
+
+impl DialError {
+    /// Whether the peer's machine said that nobody listens there: that is news, silence is not.
+    fn refused(&self) -> bool {
+        matches!(self, Self::Connect(_, error) if error.kind() == io::ErrorKind::ConnectionRefused)
+    }
+}
+
+async fn connect(resolver: &dyn PeerResolver, name: &str) -> Result<TcpStream, DialError> {
+    let addr = resolver.resolve(name).await?;
+    let result = match timeout(DIAL_TIMEOUT, TcpStream::connect(addr)).await {
+        Ok(result) => result.map_err(|error| DialError::Connect(addr, error)),
+        Err(_) => Err(DialError::Timeout(addr)),
+    };
+    if result.is_err() {
+        resolver.forget(name);
+    }
+    result
+}
+
+/// Accepts connections for ever. Each of them runs in a task of its own, which ends when this one is dropped.
+async fn accept(listener: TcpListener, settings: LinkSettings, events: mpsc::Sender<LinkEvent>) {
+    let places = Arc::new(Semaphore::new(ACCEPTED));
+    let mut connections = JoinSet::new();
+    let mut last = 1;
+    loop {
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: connections in progress have to end first.
+                warn!(%error, "failed to accept a connection of a member");
+                sleep(Duration::from_millis(200)).await;
+                continue;
+            }
+        };
+        while connections.try_join_next().is_some() {}
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            counter!("holdfast_link_refused_total").increment(1);
+            debug!(%from, limit = ACCEPTED, "refused a connection: too many are open");
+            continue;
+        };
+        last += 2;
+        let connection = Connection::new(ConnId(last), false, stream, &settings, events.clone());
+        connections.spawn(async move {
+            let _place = place;
+            connection.run().await;
+        });
+    }
+}
+
+fn handle(outbox: &Arc<Outbox>, cut: &CancellationToken) -> ConnHandle {
+    ConnHandle { outbox: outbox.clone(), _cut: cut.clone().drop_guard() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! One connection: reads frames for the engine and writes what waits, until one side ends it. What waits is written in one go, so that a busy
+//! connection pays for few system calls and an idle one does not wait.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use holdfast_core::engine::ConnId;
+use holdfast_core::wire::WireError;
+use metrics::{Counter, counter};
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::inbox::Inbox;
+use super::outbox::{Next, Outbox};
+use super::{LinkEvent, LinkSettings, handle};
+
+/// Until the first frame, when the other end may be anybody.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the last frames may take after the engine has closed the connection.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Frames up to this length are copied together; longer ones are written as they are.
+const COPIED: usize = 16 << 10;
+
+/// How much is copied together before it is written.
+const BATCH: usize = 64 << 10;
+
+/// Why a connection ended.
+#[derive(Debug, Error)]
+enum End {
+    #[error("closed by the other end")]
+    Eof,
+    #[error("closed by this end")]
+    Here,
+    #[error("failed to read: {0}")]
+    Read(io::Error),
+    #[error("failed to write: {0}")]
+    Write(io::Error),
+    #[error("refused what was sent: {0}")]
+    Wire(#[from] WireError),
+    #[error("nothing heard for {0:?}")]
+    Silent(Duration),
+}
+
+pub(super) struct Connection {
+    conn: ConnId,
+    dialed: bool,
+    stream: TcpStream,
+    idle: Duration,
+    outbox: Arc<Outbox>,
+    cut: CancellationToken,
+    events: mpsc::Sender<LinkEvent>,
+}
+
+impl Connection {
+    pub(super) fn new(conn: ConnId, dialed: bool, stream: TcpStream, settings: &LinkSettings, events: mpsc::Sender<LinkEvent>) -> Self {
+        let outbox = Arc::new(Outbox::new(settings.queue_bytes));
+        Self { conn, dialed, stream, idle: settings.idle, outbox, cut: CancellationToken::new(), events }
+    }
+
+    /// Reports the connection, carries frames until it ends, and reports the end.
+    pub(super) async fn run(mut self) {
+        let conn = self.conn;
+        if let Err(error) = self.stream.set_nodelay(true) {
+            debug!(?conn, %error, "TCP_NODELAY could not be set; small frames may wait");
+        }
+        let opened = LinkEvent::Opened { conn, dialed: self.dialed, handle: handle(&self.outbox, &self.cut) };
+        if self.events.send(opened).await.is_err() {
+            return;
+        }
+        let (reader, writer) = self.stream.split();
+        let end = tokio::select! {
+            end = read(conn, reader, self.idle, &self.events) => end,
+            end = write(writer, &self.outbox) => end,
+            () = async { self.outbox.closed().await; sleep(LINGER).await } => End::Here,
+            () = self.cut.cancelled() => End::Here,
+        };
+        debug!(?conn, %end, "connection ended");
+        if let End::Wire(_) = end {
+            counter!("holdfast_link_garbage_total").increment(1);
+        }
+        let _ = self.events.send(LinkEvent::Closed { conn }).await;
+    }
+}
+
+async fn read(conn: ConnId, mut stream: ReadHalf<'_>, idle: Duration, events: &mpsc::Sender<LinkEvent>) -> End {
+    let received = counter!("holdfast_link_received_bytes_total");
+    let mut inbox = Inbox::default();
+    loop {
+        let limit = if inbox.greeted() { idle } else { GREETING_TIMEOUT };
+        match timeout(limit, stream.read_buf(inbox.space())).await {
+            Ok(Ok(0)) => return End::Eof,
+            Ok(Ok(length)) => received.increment(length as u64),
+            Ok(Err(error)) => return End::Read(error),
+            Err(_) => return End::Silent(limit),
+        }
+        match inbox.take() {
+            // Also without a whole frame: part of a long one is a sign of life.
+            Ok(frames) => {
+                if events.send(LinkEvent::Received { conn, frames }).await.is_err() {
+                    return End::Here;
+                }
+            }
+            Err(error) => return error.into(),
+        }
+    }
+}
+
+async fn write(mut stream: WriteHalf<'_>, outbox: &Outbox) -> End {
+    let sent = counter!("holdfast_link_sent_bytes_total");
+    let result = loop {
+        match outbox.next().await {
+            Next::Write(frames) => {
+                if let Err(error) = write_all(&mut stream, outbox, &sent, frames).await {
+                    break Err(error);
+                }
+            }
+            Next::End => break stream.shutdown().await,
+        }
+    };
+    match result {
+        Ok(()) => End::Here,
+        Err(error) => End::Write(error),
+    }
+}
+
+/// Writes short frames many at a time, and long ones as they are.
+async fn write_all(stream: &mut WriteHalf<'_>, outbox: &Outbox, sent: &Counter, frames: Vec<Bytes>) -> io::Result<()> {
+    let mut batch = BytesMut::new();
+    for frame in frames {
+        if !batch.is_empty() && batch.len() + frame.len() > BATCH {
+            put(stream, outbox, sent, &batch).await?;
+            batch.clear();
+        }
+        if frame.len() > COPIED {
+            put(stream, outbox, sent, &frame).await?;
+        } else {
+            batch.put_slice(&frame);
+        }
+    }
+    if batch.is_empty() { Ok(()) } else { put(stream, outbox, sent, &batch).await }
+}
+
+async fn put(stream: &mut WriteHalf<'_>, outbox: &Outbox, sent: &Counter, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    outbox.written(bytes.len() as u64);
+    sent.increment(bytes.len() as u64);
+    Ok(())
+}

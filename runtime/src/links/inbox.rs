@@ -1,0 +1,83 @@
+//! Cuts the incoming bytes of one connection into frames. Nothing is set aside for a frame before its bytes are there, and until the first frame has
+//! been read, when the other end may be anybody, only a short one is accepted.
+
+use bytes::BytesMut;
+use holdfast_core::wire::{self, Frame, WireError};
+
+/// The first frame names a cluster, a pod and some numbers.
+const FIRST_FRAME: usize = 2048;
+
+/// What to read at a time.
+const CHUNK: usize = 64 << 10;
+
+/// The bytes of one connection that are not a whole frame yet.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    buffer: BytesMut,
+    greeted: bool,
+}
+
+impl Inbox {
+    /// Where to read into.
+    pub(super) fn space(&mut self) -> &mut BytesMut {
+        self.buffer.reserve(if self.greeted { CHUNK } else { FIRST_FRAME });
+        &mut self.buffer
+    }
+
+    /// Whether a first frame has been read.
+    pub(super) fn greeted(&self) -> bool {
+        self.greeted
+    }
+
+    /// All whole frames, in order.
+    pub(super) fn take(&mut self) -> Result<Vec<Frame>, WireError> {
+        let mut frames = Vec::new();
+        loop {
+            if !self.greeted
+                && let Some(length) = self.buffer.first_chunk::<4>().map(|length| u32::from_be_bytes(*length) as usize)
+                && length > FIRST_FRAME
+            {
+                return Err(WireError::TooLong { length });
+            }
+            let Some(frame) = wire::decode(&mut self.buffer)? else { return Ok(frames) };
+            self.greeted = true;
+            frames.push(frame);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(inbox: &mut Inbox, bytes: &[u8]) -> Result<Vec<Frame>, WireError> {
+        inbox.space().extend_from_slice(bytes);
+        inbox.take()
+    }
+
+    #[test]
+    fn frames_come_out_whole_and_in_order() {
+        let frames: Vec<Frame> = (1..=3).map(|ack| Frame::Heartbeat { ack }).collect();
+        let bytes: Vec<u8> = frames.iter().flat_map(wire::encode).collect();
+        let mut inbox = Inbox::default();
+        let mut out = Vec::new();
+        for piece in bytes.chunks(5) {
+            out.extend(feed(&mut inbox, piece).expect("right"));
+        }
+        assert_eq!(out, frames);
+    }
+
+    #[test]
+    fn a_stranger_is_noticed_by_the_first_bytes() {
+        assert!(feed(&mut Inbox::default(), b"GET / HTTP/1.1\r\n").is_err());
+        assert!(feed(&mut Inbox::default(), &[0xff; 8]).is_err());
+        assert!(feed(&mut Inbox::default(), &(1_u32 << 20).to_be_bytes()).is_err(), "a long first frame");
+    }
+
+    #[test]
+    fn garbage_after_the_first_frame_ends_it_too() {
+        let mut inbox = Inbox::default();
+        feed(&mut inbox, &wire::encode(&Frame::Heartbeat { ack: 1 })).expect("right");
+        assert!(feed(&mut inbox, &[0xff; 64]).is_err());
+    }
+}

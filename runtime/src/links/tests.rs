@@ -1,0 +1,189 @@
+//! Real sockets on loopback: what strangers, slow peers and torn connections do.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use holdfast_core::wire;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::peers::PeerError;
+
+#[derive(Debug, Default)]
+struct Map(BTreeMap<String, SocketAddr>);
+
+impl PeerResolver for Map {
+    fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<SocketAddr, PeerError>> {
+        let unknown = || PeerError::Lookup { name: name.to_owned(), reason: "not in the map".to_owned() };
+        std::future::ready(self.0.get(name).copied().ok_or_else(unknown)).boxed()
+    }
+
+    fn forget(&self, _: &str) {}
+}
+
+struct End {
+    links: Links,
+    events: mpsc::Receiver<LinkEvent>,
+    addr: SocketAddr,
+}
+
+const SETTINGS: LinkSettings = LinkSettings { idle: Duration::from_secs(5), queue_bytes: 1 << 20 };
+
+async fn start(peers: &[(&str, SocketAddr)]) -> End {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let addr = listener.local_addr().expect("bound");
+    let (sender, events) = mpsc::channel(EVENTS);
+    let map = Map(peers.iter().map(|(name, addr)| ((*name).to_owned(), *addr)).collect());
+    End { links: Links::start(SETTINGS, Arc::new(map), listener, sender), events, addr }
+}
+
+fn peer() -> NodeId {
+    NodeId::new(1).expect("a place")
+}
+
+fn beat(ack: u64) -> Bytes {
+    wire::encode(&Frame::Heartbeat { ack })
+}
+
+impl End {
+    async fn event(&mut self) -> LinkEvent {
+        timeout(Duration::from_secs(10), self.events.recv()).await.expect("soon").expect("the links run")
+    }
+
+    async fn opened(&mut self) -> (ConnId, bool, ConnHandle) {
+        match self.event().await {
+            LinkEvent::Opened { conn, dialed, handle } => (conn, dialed, handle),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn received(&mut self, count: usize) -> Vec<Frame> {
+        let mut all = Vec::new();
+        while all.len() < count {
+            match self.event().await {
+                LinkEvent::Received { frames, .. } => all.extend(frames),
+                other => panic!("{other:?}"),
+            }
+        }
+        all
+    }
+
+    async fn closed(&mut self) {
+        loop {
+            match self.event().await {
+                LinkEvent::Closed { .. } => return,
+                LinkEvent::Received { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn frames_arrive_whole_and_in_order_both_ways() {
+    let mut b = start(&[]).await;
+    let mut a = start(&[("shop-1", b.addr)]).await;
+    a.links.dial(peer(), "shop-1".to_owned());
+    let (_, dialed, to_b) = a.opened().await;
+    let (_, accepted, to_a) = b.opened().await;
+    assert!(dialed && !accepted);
+    for ack in 0..1000 {
+        assert!(to_b.send(beat(ack)));
+    }
+    to_b.flush();
+    assert!(to_a.send(beat(7)));
+    to_a.flush();
+    let expected: Vec<Frame> = (0..1000).map(|ack| Frame::Heartbeat { ack }).collect();
+    assert_eq!(b.received(1000).await, expected);
+    assert_eq!(a.received(1).await, [Frame::Heartbeat { ack: 7 }]);
+}
+
+#[tokio::test]
+async fn a_closed_port_is_refused_and_an_unknown_name_is_not() {
+    let nobody = { TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("bound") };
+    let mut a = start(&[("shop-1", nobody)]).await;
+    a.links.dial(peer(), "shop-1".to_owned());
+    assert!(matches!(a.event().await, LinkEvent::DialFailed { refused: true, .. }));
+    a.links.dial(peer(), "shop-2".to_owned());
+    assert!(matches!(a.event().await, LinkEvent::DialFailed { refused: false, .. }));
+}
+
+#[tokio::test]
+async fn closing_sends_the_rest_and_dropping_does_not_wait() {
+    let mut b = start(&[]).await;
+    let mut a = start(&[("shop-1", b.addr)]).await;
+    a.links.dial(peer(), "shop-1".to_owned());
+    let (_, _, to_b) = a.opened().await;
+    let (_, _, to_a) = b.opened().await;
+    to_b.send(beat(1));
+    to_b.close();
+    assert_eq!(b.received(1).await, [Frame::Heartbeat { ack: 1 }]);
+    b.closed().await;
+    a.closed().await;
+    drop(to_a);
+
+    a.links.dial(peer(), "shop-1".to_owned());
+    let (_, _, to_b) = a.opened().await;
+    let (_, _, _to_a) = b.opened().await;
+    drop(to_b);
+    a.closed().await;
+    b.closed().await;
+}
+
+#[tokio::test]
+async fn a_stranger_is_cut_off_at_once_and_harms_nobody() {
+    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 16], &[0, 0, 0, 1, 0, 0, 0, 0, 9]] {
+        let mut a = start(&[]).await;
+        let mut stranger = TcpStream::connect(a.addr).await.expect("connects");
+        let (_, _, _handle) = a.opened().await;
+        stranger.write_all(garbage).await.expect("sends");
+        a.closed().await;
+        let mut rest = Vec::new();
+        // The socket may be reset, because what the stranger sent was not read to its end.
+        let _ = stranger.read_to_end(&mut rest).await;
+        assert!(rest.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_connection_without_a_greeting_is_ended() {
+    let mut a = start(&[]).await;
+    let _silent = TcpStream::connect(a.addr).await.expect("connects");
+    let (_, _, _handle) = a.opened().await;
+    a.closed().await;
+}
+
+#[tokio::test]
+async fn a_storm_of_connections_is_cut_off_at_the_limit() {
+    let a = start(&[]).await;
+    let mut storm = Vec::new();
+    for _ in 0..ACCEPTED + 20 {
+        storm.push(TcpStream::connect(a.addr).await.expect("the backlog takes it"));
+    }
+    let mut refused = 0;
+    for stream in &mut storm[ACCEPTED..] {
+        let mut byte = [0];
+        let ended = timeout(Duration::from_secs(1), stream.read(&mut byte)).await;
+        refused += usize::from(matches!(ended, Ok(Ok(0) | Err(_))));
+    }
+    assert_eq!(refused, 20);
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_fills_the_queue_and_nothing_else() {
+    let mut a = start(&[]).await;
+    let _deaf = TcpStream::connect(a.addr).await.expect("connects");
+    let (_, _, handle) = a.opened().await;
+    let frame = Bytes::from(vec![0; 256 << 10]);
+    let mut taken = 0_u64;
+    // The kernel's buffers take some megabytes first.
+    while handle.send(frame.clone()) {
+        handle.flush();
+        taken += 1;
+        assert!(taken < 1000, "the queue has no end");
+        tokio::task::yield_now().await;
+    }
+    assert!(handle.queued() <= SETTINGS.queue_bytes);
+}

@@ -1,0 +1,91 @@
+//! Values of named fields.
+
+use holdfast_core::{Command, Reply};
+
+use super::args::{Args, Refusal};
+use super::table::Spec;
+use super::{Plan, plain};
+use crate::redis::frame::Value;
+
+pub(super) const COMMANDS: &[Spec] = &[
+    Spec::read("hget", 3, |args| fields(args, first)),
+    Spec::read("hmget", -3, |args| fields(args, plain)),
+    Spec::read("hexists", 3, |args| fields(args, exists)),
+    Spec::read("hgetall", 2, |args| all(args, plain)),
+    Spec::read("hkeys", 2, |args| all(args, names)),
+    Spec::read("hvals", 2, |args| all(args, values)),
+    Spec::read("hlen", 2, |args| all(args, count)),
+    Spec::write("hset", -4, |args| hset(args, plain)),
+    Spec::write("hmset", -4, |args| hset(args, done)),
+    Spec::write("hsetnx", 4, hsetnx),
+    Spec::write("hdel", -3, hdel),
+];
+
+fn fields(args: &Args<'_>, answer: fn(Reply) -> Value) -> Result<Plan, Refusal> {
+    let fields = (2..args.len()).map(|index| args.bytes(index)).collect();
+    Ok(Plan::One { key: args.key(1)?, command: Command::HashGet { fields }, answer })
+}
+
+fn all(args: &Args<'_>, answer: fn(Reply) -> Value) -> Result<Plan, Refusal> {
+    Ok(Plan::One { key: args.key(1)?, command: Command::HashGetAll, answer })
+}
+
+fn hset(args: &Args<'_>, answer: fn(Reply) -> Value) -> Result<Plan, Refusal> {
+    if !args.len().is_multiple_of(2) {
+        return Err(Refusal::arity(args.name));
+    }
+    let fields = (2..args.len()).step_by(2).map(|index| (args.bytes(index), args.bytes(index + 1))).collect();
+    Ok(Plan::One { key: args.key(1)?, command: Command::HashSet { fields }, answer })
+}
+
+fn hsetnx(args: &Args<'_>) -> Result<Plan, Refusal> {
+    let command = Command::HashSetIfAbsent { field: args.bytes(2), value: args.bytes(3) };
+    Ok(Plan::One { key: args.key(1)?, command, answer: plain })
+}
+
+fn hdel(args: &Args<'_>) -> Result<Plan, Refusal> {
+    let fields = (2..args.len()).map(|index| args.bytes(index)).collect();
+    Ok(Plan::One { key: args.key(1)?, command: Command::HashDelete { fields }, answer: plain })
+}
+
+fn first(reply: Reply) -> Value {
+    match reply {
+        Reply::Array(values) => Value::bulk_or_null(values.into_iter().next().flatten()),
+        other => plain(other),
+    }
+}
+
+fn exists(reply: Reply) -> Value {
+    match reply {
+        Reply::Array(values) => Value::Int(values.iter().flatten().count() as i64),
+        other => plain(other),
+    }
+}
+
+fn names(reply: Reply) -> Value {
+    match reply {
+        Reply::Map(pairs) => Value::Array(pairs.into_iter().map(|(name, _)| Value::Bulk(name)).collect()),
+        other => plain(other),
+    }
+}
+
+fn values(reply: Reply) -> Value {
+    match reply {
+        Reply::Map(pairs) => Value::Array(pairs.into_iter().map(|(_, value)| Value::Bulk(value)).collect()),
+        other => plain(other),
+    }
+}
+
+fn count(reply: Reply) -> Value {
+    match reply {
+        Reply::Map(pairs) => Value::Int(pairs.len() as i64),
+        other => plain(other),
+    }
+}
+
+fn done(reply: Reply) -> Value {
+    match reply {
+        Reply::Int(_) => Value::OK,
+        other => plain(other),
+    }
+}

@@ -1,0 +1,107 @@
+//! What commands there are: their names, how many arguments they take, and who reads them.
+
+use std::sync::LazyLock;
+
+use super::args::{Args, Refusal};
+use super::{Plan, client, config, connection, expiry, hashes, info, introspection, keys, listing, strings};
+
+/// What a command is like, in the terms of `COMMAND INFO`.
+pub(crate) struct Spec {
+    /// In lower case; `client|id` for a subcommand.
+    pub(crate) name: &'static str,
+    /// The number of arguments, the name included; negative for at least so many.
+    pub(crate) arity: i64,
+    /// As Redis names them.
+    pub(crate) flags: &'static [&'static str],
+    /// The first key, the last one (negative: from the end) and the distance between them; zeros without keys.
+    pub(crate) keys: [i64; 3],
+    /// Reads the arguments, once their number is right.
+    pub(super) parse: fn(&Args<'_>) -> Result<Plan, Refusal>,
+    /// The names below this one.
+    pub(crate) subcommands: &'static [Spec],
+}
+
+const READ: &[&str] = &["readonly", "fast"];
+const WRITE: &[&str] = &["write", "fast"];
+const SERVER: &[&str] = &["loading", "stale"];
+
+impl Spec {
+    /// A command that reads the key after its name.
+    pub(super) const fn read(name: &'static str, arity: i64, parse: fn(&Args<'_>) -> Result<Plan, Refusal>) -> Spec {
+        Spec { name, arity, flags: READ, keys: [1, 1, 1], parse, subcommands: &[] }
+    }
+
+    /// A command that writes the key after its name.
+    pub(super) const fn write(name: &'static str, arity: i64, parse: fn(&Args<'_>) -> Result<Plan, Refusal>) -> Spec {
+        Spec { name, arity, flags: WRITE, keys: [1, 1, 1], parse, subcommands: &[] }
+    }
+
+    /// A command about the server or the connection.
+    pub(super) const fn server(name: &'static str, arity: i64, parse: fn(&Args<'_>) -> Result<Plan, Refusal>) -> Spec {
+        Spec { name, arity, flags: SERVER, keys: [0, 0, 0], parse, subcommands: &[] }
+    }
+
+    /// All its arguments are keys.
+    pub(super) const fn of_many_keys(self) -> Spec {
+        Spec { keys: [1, -1, 1], ..self }
+    }
+
+    /// It reads keys that it does not name.
+    pub(super) const fn of_no_key(self) -> Spec {
+        Spec { keys: [0, 0, 0], ..self }
+    }
+
+    /// It is divided further.
+    pub(super) const fn with(self, subcommands: &'static [Spec]) -> Spec {
+        Spec { subcommands, ..self }
+    }
+
+    /// Whether it takes `count` arguments.
+    pub(super) fn allows(&self, count: usize) -> bool {
+        let count = count as i64;
+        if self.arity < 0 { count >= -self.arity } else { count == self.arity }
+    }
+}
+
+static TABLE: LazyLock<Vec<&'static Spec>> = LazyLock::new(|| {
+    let families: [&'static [Spec]; 10] = [
+        strings::COMMANDS,
+        hashes::COMMANDS,
+        keys::COMMANDS,
+        expiry::COMMANDS,
+        listing::COMMANDS,
+        connection::COMMANDS,
+        client::COMMANDS,
+        info::COMMANDS,
+        config::COMMANDS,
+        introspection::COMMANDS,
+    ];
+    let mut table: Vec<&'static Spec> = families.into_iter().flatten().collect();
+    table.sort_unstable_by_key(|spec| spec.name);
+    table
+});
+
+/// All commands, in the order of their names.
+pub(crate) fn commands() -> &'static [&'static Spec] {
+    &TABLE
+}
+
+/// The command of this name and where it is in [`commands`].
+pub(super) fn find(name: &[u8]) -> Option<(usize, &'static Spec)> {
+    // The longest name has 9 letters; whatever is longer than this is not one.
+    let mut lower = [0; 16];
+    let lower = lower.get_mut(..name.len())?;
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    let index = TABLE.binary_search_by_key(&&*lower, |spec| spec.name.as_bytes()).ok()?;
+    Some((index, TABLE[index]))
+}
+
+/// The part of `command` called `name`, or `command` itself if it is not divided.
+pub(super) fn find_subcommand(command: &'static Spec, name: &[u8]) -> Result<&'static Spec, ()> {
+    if command.subcommands.is_empty() {
+        return Ok(command);
+    }
+    let called = |spec: &&Spec| spec.name.as_bytes()[command.name.len() + 1..].eq_ignore_ascii_case(name);
+    command.subcommands.iter().find(called).ok_or(())
+}

@@ -1,0 +1,54 @@
+//! The Redis front door: serves the sessions of the cluster to the application in this pod, over loopback and a unix socket, in the words of the
+//! Redis protocol. What is served, and where it differs from Redis, is in docs/redis.md.
+//!
+//! `frame` turns bytes into requests and replies into bytes, `command` requests into operations on sessions, `connection` runs those of one
+//! client, `server` owns the listeners.
+
+mod clients;
+mod command;
+mod connection;
+mod context;
+mod frame;
+mod output;
+mod server;
+mod socket;
+mod window;
+
+use bytes::Bytes;
+use holdfast_core::{Command, CommandError, Reply, ScanPage};
+
+pub use server::{Server, ServerError, Settings};
+
+/// The longest key, in bytes. Names of sessions are far shorter; the limit bounds a page of a scan, and what is kept beside the values.
+pub const MAX_KEY: usize = 16 << 10;
+
+/// The sessions of the whole cluster, as the front door needs them.
+pub trait Sessions: Clone + Send + Sync + 'static {
+    /// Runs one command on one session, wherever in the cluster it is. Always ends: what cannot be done in time is answered with an error.
+    fn execute(&self, key: Bytes, command: Command) -> impl Future<Output = Reply> + Send;
+
+    /// One step of a scan over all keys: 0 to begin, then the cursor of the page before. `count` is a wish.
+    fn scan(&self, cursor: u64, count: usize) -> impl Future<Output = Result<ScanPage, CommandError>> + Send;
+
+    /// What this member is and holds. Waits for nobody, because `INFO` must not.
+    fn counts(&self) -> Counts;
+}
+
+/// What a member is and holds, for `INFO`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Whether it is in the view, so that commands can be carried out.
+    pub joined: bool,
+    /// Where it is on its way: `Joining`, `Accepting`, `Draining` or `Drained`.
+    pub phase: String,
+    /// The epoch of its view; 0 before the first.
+    pub epoch: u64,
+    /// How many members that view has.
+    pub members: usize,
+    /// How many keepers each session has in it.
+    pub copies: u8,
+    /// How many sessions it owns.
+    pub owned: u64,
+    /// How many sessions of others it keeps.
+    pub kept: u64,
+}
