@@ -126,6 +126,8 @@ pub enum ExpireCondition {
     IfLonger,
     /// `LT`: only if the new one is shorter.
     IfShorter,
+    /// `XX LT`: only if it has one and the new one is shorter.
+    IfSomeAndShorter,
 }
 
 /// The type of a value, as `TYPE` names it.

@@ -9,7 +9,7 @@ use crate::Millis;
 use crate::command::{Command, CommandError, Condition, ExpireCondition, Expiry, Reply, ValueType};
 
 /// The content of a session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Data {
     /// A blob, as most session libraries write it.
     String(Bytes),
@@ -225,6 +225,7 @@ fn expire(value: Option<&Value>, millis: i64, condition: ExpireCondition, now: M
         ExpireCondition::IfSome => remaining.is_some(),
         ExpireCondition::IfLonger => remaining.is_some_and(|remaining| millis > remaining),
         ExpireCondition::IfShorter => remaining.is_none_or(|remaining| millis < remaining),
+        ExpireCondition::IfSomeAndShorter => remaining.is_some_and(|remaining| millis < remaining),
     };
     match u64::try_from(millis) {
         _ if !holds => (Reply::Int(0), None),

@@ -135,10 +135,10 @@ mod tests {
     #[test]
     fn a_place_that_is_left_can_be_taken_again() {
         let clients = Clients::new(1);
-        let first = clients.enter("a".into(), "b".into(), false).unwrap();
+        let first = clients.enter("a".into(), "b".into(), false).expect("there is a place");
         assert!(clients.enter("c".into(), "b".into(), false).is_none());
         clients.leave(&first);
-        let second = clients.enter("c".into(), "b".into(), true).unwrap();
+        let second = clients.enter("c".into(), "b".into(), true).expect("there is a place again");
         assert_eq!((second.id, clients.len()), (2, 1));
         assert_eq!(clients.describe(Some(&[1, -5])), "");
         assert!(clients.describe(None).starts_with("id=2 addr=c laddr=b name= age=0 idle=0 flags=U db=0 "));

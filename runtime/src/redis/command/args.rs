@@ -8,6 +8,9 @@ use super::table::Spec;
 use crate::redis::MAX_KEY;
 use crate::redis::frame::{Request, Value, parse_integer};
 
+/// The longest pattern, in bytes.
+const MAX_PATTERN: usize = 1 << 10;
+
 /// The arguments of a request whose command is known.
 pub(super) struct Args<'a> {
     request: &'a Request<'a>,
@@ -37,9 +40,18 @@ impl<'a> Args<'a> {
 
     /// The key at `index`. Its length is limited, so that a page of a scan is.
     pub(super) fn key(&self, index: usize) -> Result<Bytes, Refusal> {
+        self.at_most(index, "key", MAX_KEY)
+    }
+
+    /// The pattern at `index`. Its length is limited, so that the time to search with it is.
+    pub(super) fn pattern(&self, index: usize) -> Result<Bytes, Refusal> {
+        self.at_most(index, "pattern", MAX_PATTERN)
+    }
+
+    fn at_most(&self, index: usize, what: &str, limit: usize) -> Result<Bytes, Refusal> {
         let length = self.get(index).len();
-        if length > MAX_KEY {
-            return Err(Refusal::new(format!("ERR key of {length} bytes is larger than {MAX_KEY}")));
+        if length > limit {
+            return Err(Refusal::new(format!("ERR {what} of {length} bytes is larger than {limit}")));
         }
         Ok(self.bytes(index))
     }

@@ -65,7 +65,8 @@ fn expire(args: &Args<'_>, unit: Unit, after: After) -> Result<Plan, Refusal> {
 fn condition(args: &Args<'_>) -> Result<ExpireCondition, Refusal> {
     let [mut nx, mut xx, mut gt, mut lt] = [false; 4];
     for index in 3..args.len() {
-        let option = [("NX", &mut nx), ("XX", &mut xx), ("GT", &mut gt), ("LT", &mut lt)].into_iter().find(|(name, _)| args.is(index, name));
+        let option =
+            [("NX", &mut nx), ("XX", &mut xx), ("GT", &mut gt), ("LT", &mut lt)].into_iter().find(|(name, _)| args.is(index, name));
         let Some((_, given)) = option else { return Err(Refusal::quoting("ERR Unsupported option ", args.get(index), "")) };
         *given = true;
     }

@@ -17,7 +17,7 @@ use crate::redis::frame::Value;
 
 pub(super) const COMMANDS: &[Spec] = &[
     Spec::read("scan", -2, scan).of_no_key(),
-    Spec::read("keys", 2, |args| Ok(Plan::Listing(Listing::Keys { pattern: args.bytes(1) }))).of_no_key(),
+    Spec::read("keys", 2, |args| Ok(Plan::Listing(Listing::Keys { pattern: args.pattern(1)? }))).of_no_key(),
     Spec::read("dbsize", 1, |_| Ok(Plan::Listing(Listing::Size))).of_no_key(),
 ];
 
@@ -77,7 +77,7 @@ fn scan(args: &Args<'_>) -> Result<Plan, Refusal> {
             let wish = args.integer(index + 1)?;
             count = usize::try_from(wish).ok().filter(|count| *count > 0).ok_or(Refusal::SYNTAX)?.min(PAGE);
         } else if args.is(index, "match") {
-            pattern = Some(args.bytes(index + 1));
+            pattern = Some(args.pattern(index + 1)?);
         } else if args.is(index, "type") {
             kind = Some(match &args.get(index + 1).to_ascii_lowercase()[..] {
                 b"string" => Kind::Of(ValueType::String),

@@ -52,6 +52,8 @@ pub(crate) enum Plan {
     Config(config::Patterns),
     /// The last answer of this connection.
     Last(Value),
+    /// The last one, too, and the client has to be told although it may be sending.
+    Refused(Value),
     /// Not a client of ours: the connection ends without an answer.
     Drop,
 }
@@ -75,11 +77,11 @@ pub(crate) fn plan(request: &Request<'_>, now: i64) -> (Option<(usize, &'static 
         let browser = name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:");
         return (None, if browser { Plan::Drop } else { Plan::Answer(Refusal::unknown_command(request).into()) });
     };
-    let spec = match table::find_subcommand(command, request.get(1)) {
-        Ok(subcommand) if request.len() > 1 => subcommand,
-        Err(()) if request.len() > 1 => return (None, Plan::Answer(Refusal::unknown_subcommand(command, request).into())),
-        _ => command,
+    let spec = match request.len() {
+        1 => Some(command),
+        _ => command.subcommand(request.get(1)),
     };
+    let Some(spec) = spec else { return (None, Plan::Answer(Refusal::unknown_subcommand(command, request).into())) };
     let plan = match spec.allows(request.len()) {
         true => (spec.parse)(&Args::new(request, spec.name, now)),
         false => Err(Refusal::arity(spec.name)),
@@ -90,7 +92,7 @@ pub(crate) fn plan(request: &Request<'_>, now: i64) -> (Option<(usize, &'static 
 /// Carries out what was read.
 pub(crate) async fn run<S: Sessions>(plan: Plan, context: &Context<S>) -> Value {
     match plan {
-        Plan::Answer(value) | Plan::Last(value) => value,
+        Plan::Answer(value) | Plan::Last(value) | Plan::Refused(value) => value,
         Plan::One { key, command, answer } => answer(context.sessions.execute(key, command).await),
         Plan::Many(many) => many.run(&context.sessions).await,
         Plan::Listing(listing) => listing.run(&context.sessions).await,
@@ -119,6 +121,3 @@ fn plain(reply: Reply) -> Value {
         Reply::Error(error) => Value::Error(error.to_string().into()),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,7 +3,7 @@
 use holdfast_core::{Command, Condition, Expiry, Reply};
 
 use super::args::{Args, Refusal};
-use super::expiry::{Unit, After, deadline};
+use super::expiry::{After, Unit, deadline};
 use super::keys::Many;
 use super::table::Spec;
 use super::{Plan, plain};
@@ -91,7 +91,9 @@ fn getex(args: &Args<'_>) -> Result<Plan, Refusal> {
         Some(Lifetime::Until(after)) => match after.expiry(args) {
             Ok(expiry) => expiry,
             // Redis looks at the time only if there is a value to return.
-            Err(_) if args.integer(after.index).is_err() => return one(args, Command::Get, |reply| instead(reply, Refusal::NOT_AN_INTEGER)),
+            Err(_) if args.integer(after.index).is_err() => {
+                return one(args, Command::Get, |reply| instead(reply, Refusal::NOT_AN_INTEGER));
+            }
             Err(_) => return one(args, Command::Get, |reply| instead(reply, Refusal::expire_time("getex"))),
         },
     };

@@ -56,6 +56,14 @@ impl Spec {
         Spec { subcommands, ..self }
     }
 
+    /// The part of it called `name`, or itself if it is not divided.
+    pub(super) fn subcommand(&'static self, name: &[u8]) -> Option<&'static Spec> {
+        if self.subcommands.is_empty() {
+            return Some(self);
+        }
+        self.subcommands.iter().find(|spec| spec.name.as_bytes()[self.name.len() + 1..].eq_ignore_ascii_case(name))
+    }
+
     /// Whether it takes `count` arguments.
     pub(super) fn allows(&self, count: usize) -> bool {
         let count = count as i64;
@@ -95,13 +103,4 @@ pub(super) fn find(name: &[u8]) -> Option<(usize, &'static Spec)> {
     lower.make_ascii_lowercase();
     let index = TABLE.binary_search_by_key(&&*lower, |spec| spec.name.as_bytes()).ok()?;
     Some((index, TABLE[index]))
-}
-
-/// The part of `command` called `name`, or `command` itself if it is not divided.
-pub(super) fn find_subcommand(command: &'static Spec, name: &[u8]) -> Result<&'static Spec, ()> {
-    if command.subcommands.is_empty() {
-        return Ok(command);
-    }
-    let called = |spec: &&Spec| spec.name.as_bytes()[command.name.len() + 1..].eq_ignore_ascii_case(name);
-    command.subcommands.iter().find(called).ok_or(())
 }

@@ -123,7 +123,7 @@ mod tests {
             (b"a b\0c", &[b"a", b"b"]),
         ];
         for (line, expected) in cases {
-            assert_eq!(words(line).unwrap(), expected, "{line:?}");
+            assert_eq!(words(line).expect("balanced"), expected, "{line:?}");
         }
     }
 

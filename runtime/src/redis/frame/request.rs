@@ -136,16 +136,7 @@ pub(crate) struct Parser {
 impl Parser {
     /// A parser at the begin of a connection.
     pub(crate) fn new(limits: Limits) -> Parser {
-        Parser {
-            limits,
-            state: State::Start,
-            at: 0,
-            searched: 0,
-            taken: 0,
-            arguments: Vec::new(),
-            line: Vec::new(),
-            discarded: None,
-        }
+        Parser { limits, state: State::Start, at: 0, searched: 0, taken: 0, arguments: Vec::new(), line: Vec::new(), discarded: None }
     }
 
     /// The next request in `buffer`; `None` if more bytes are needed, to be appended to it. Nobody else may take bytes from `buffer`: it still holds
@@ -212,10 +203,7 @@ impl Parser {
         match u32::try_from(count) {
             Ok(left) if left > 0 => self.state = State::Length { left },
             // As in Redis: a request of nothing is no request, and not answered.
-            _ => {
-                buffer.advance(self.at);
-                self.at = 0;
-            }
+            _ => self.drop_read(buffer),
         }
         Ok(Some(false))
     }
@@ -282,8 +270,7 @@ impl Parser {
         let line = &buffer[..newline];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         inline::split(line, &mut self.line, &mut self.arguments).ok_or(ProtocolError::Quotes)?;
-        buffer.advance(std::mem::take(&mut self.at));
-        self.searched = 0;
+        self.drop_read(buffer);
         Ok(Some(!self.arguments.is_empty()))
     }
 
@@ -316,11 +303,15 @@ impl Parser {
             if *discarded > MAX_DISCARDED + ROOM {
                 return Err(ProtocolError::TooLarge);
             }
-            buffer.advance(std::mem::take(&mut self.at));
-            self.searched = 0;
+            self.drop_read(buffer);
             self.arguments.clear();
         }
         Ok(())
+    }
+
+    fn drop_read(&mut self, buffer: &mut BytesMut) {
+        buffer.advance(std::mem::take(&mut self.at));
+        self.searched = 0;
     }
 }
 

@@ -1,0 +1,202 @@
+//! One client: reads requests, runs them, sends replies. Whatever a client does, what it makes this member keep is bounded: without room for replies
+//! no command begins, and while commands wait nothing more is read.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::BytesMut;
+use holdfast_core::CommandError;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::Sessions;
+use super::command::{self, Plan};
+use super::context::{Context, Front};
+use super::frame::{Incoming, Limits, Parser, ProtocolError, Request, Value};
+use super::output::Output;
+use super::window::Window;
+
+/// How long a client may take nothing of what waits for it.
+const STALLED: Duration = Duration::from_secs(60);
+
+/// How long, and how many bytes, are read from a client that was told to go, so that the reason reaches it: closing with bytes unread resets
+/// the connection, and a reset overtakes what was sent.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 16 << 20;
+
+/// A buffer larger than this is not kept while its connection is idle.
+const KEPT: usize = 32 << 10;
+
+/// Why no further request is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// The client sends no more, or this member ends: what has come whole is still carried out.
+    AfterThese,
+    /// The client said goodbye, or is none.
+    Now,
+    /// The client has to be told why, whatever else it is sending.
+    Refused,
+}
+
+/// Serves one client until it goes or `shutdown`.
+pub(crate) async fn serve<S, R, W>(context: Context<S>, mut reader: R, mut writer: W, shutdown: CancellationToken)
+where
+    S: Sessions,
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let context = &context;
+    let mut parser = Parser::new(Limits::new(context.front.settings.max_bytes));
+    let mut input = BytesMut::new();
+    let mut output = Output::new(context.front.clone());
+    let mut window = Window::new();
+    let mut replies = Vec::new();
+    // Read, but something before it has to be finished first.
+    let mut next: Option<Plan> = None;
+    let mut ending = None;
+    let mut progress = Instant::now();
+    let mut stopped = pin!(shutdown.cancelled());
+    loop {
+        let mut hungry = false;
+        while !matches!(ending, Some(Ending::Now | Ending::Refused)) && output.has_room() {
+            let plan = match next.take() {
+                Some(plan) => plan,
+                None => match parser.next(&mut input) {
+                    Ok(Some(incoming)) => read(incoming, context),
+                    Ok(None) => {
+                        hungry = true;
+                        break;
+                    }
+                    Err(error) => Plan::Refused(refusal(error)),
+                },
+            };
+            let access = plan.access();
+            if !window.admits(access) {
+                next = Some(plan);
+                break;
+            }
+            match &plan {
+                Plan::Last(_) => ending = Some(Ending::Now),
+                Plan::Refused(_) => ending = Some(Ending::Refused),
+                Plan::Drop => {
+                    ending = Some(Ending::Now);
+                    break;
+                }
+                _ => {}
+            }
+            window.push(access, command::run(plan, context));
+        }
+        let finished = match ending {
+            None => false,
+            Some(Ending::AfterThese) => hungry,
+            Some(Ending::Now | Ending::Refused) => true,
+        };
+        if finished && window.is_empty() && output.is_empty() {
+            break;
+        }
+        if input.is_empty() && input.capacity() > KEPT {
+            input = BytesMut::new();
+        }
+        let more = hungry && ending.is_none();
+        if more {
+            input.reserve(parser.wanted(&input));
+        }
+        let waiting = !output.is_empty();
+        tokio::select! {
+            biased;
+            () = poll_fn(|cx| window.poll_replies(cx, |value| replies.push(value))), if !window.is_empty() => {
+                if !waiting {
+                    progress = Instant::now();
+                }
+                let protocol = context.client.state().protocol;
+                replies.drain(..).for_each(|value| output.push(&value, protocol));
+            }
+            written = writer.write_buf(&mut output.bytes), if waiting => match written {
+                Ok(written) if written > 0 => {
+                    progress = Instant::now();
+                    output.sent();
+                }
+                _ => return,
+            },
+            read = reader.read_buf(&mut input), if more => match read {
+                Ok(0) => ending = Some(Ending::AfterThese),
+                Ok(_) => {}
+                Err(error) => return debug!(client = context.client.id, %error, "a client's connection broke"),
+            },
+            () = &mut stopped, if ending.is_none() => ending = Some(Ending::AfterThese),
+            () = sleep_until(progress + STALLED), if waiting => {
+                return debug!(client = context.client.id, "a client did not read its replies for {STALLED:?}");
+            }
+        }
+    }
+    if ending == Some(Ending::Refused) {
+        linger(&mut reader, &mut writer).await;
+    }
+}
+
+/// What to do about what came.
+fn read<S: Sessions>(incoming: Incoming<'_>, context: &Context<S>) -> Plan {
+    match incoming {
+        Incoming::Request(request) => plan(&request, context),
+        Incoming::TooLarge { size, one: true } => {
+            let error = CommandError::TooLarge { size, limit: context.front.settings.max_bytes };
+            Plan::Answer(Value::Error(error.to_string().into()))
+        }
+        Incoming::TooLarge { size, one: false } => {
+            Plan::Answer(Value::Error(format!("ERR request of {size} bytes or more is larger than what is served at once").into()))
+        }
+    }
+}
+
+fn plan<S: Sessions>(request: &Request<'_>, context: &Context<S>) -> Plan {
+    use std::sync::atomic::Ordering::Relaxed;
+    // A clock before 1970 makes every absolute time one in the future.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+    let (command, plan) = command::plan(request, now);
+    let statistics = &context.front.statistics;
+    statistics.commands.fetch_add(1, Relaxed);
+    match command {
+        Some((index, spec)) => {
+            statistics.commands_by_name[index].increment(1);
+            context.client.sent(spec);
+        }
+        None => statistics.unknown.increment(1),
+    }
+    plan
+}
+
+fn refusal(error: ProtocolError) -> Value {
+    Value::Error(format!("ERR Protocol error: {error}").into())
+}
+
+/// Tells a client that was refused that nothing more comes, and waits a little for it to go.
+pub(crate) async fn linger(reader: &mut (impl AsyncRead + Unpin), writer: &mut (impl AsyncWrite + Unpin)) {
+    let read_on = async {
+        writer.shutdown().await?;
+        let mut scrap = vec![0; 16 << 10];
+        let mut read = 0;
+        while read < LINGER_BYTES {
+            match reader.read(&mut scrap).await? {
+                0 => break,
+                more => read += more,
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    // Whether it went by itself, broke or stayed: the connection is closed next.
+    let _ = timeout(LINGER, read_on).await;
+}
+
+/// Takes a connection off the list of clients when it ends, however it does.
+pub(crate) struct Entered(pub(crate) Arc<Front>, pub(crate) Arc<super::clients::Client>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.clients.leave(&self.1);
+        self.0.statistics.connected.decrement(1.0);
+    }
+}

@@ -1,0 +1,213 @@
+//! The listeners: a TCP port on loopback and a unix socket, one task for each client, a limit on their number, and an end in order.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use super::Sessions;
+use super::connection::{self, Entered, linger};
+use super::context::{Context, Front};
+use super::socket::{Socket, SocketError};
+
+/// Redis' own default. An application has some dozen.
+const CLIENTS: usize = 10_000;
+
+/// How many clients beyond the limit are told so properly at the same time.
+const FAREWELLS: usize = 64;
+
+/// How long accepting rests after it failed, usually because this process has too many files open.
+const REST: Duration = Duration::from_millis(100);
+
+/// How long clients have to read their last replies at the end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What is served where.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The TCP address. There is no password: it has to be on loopback.
+    pub listen: SocketAddr,
+    /// The unix socket, if one is wanted.
+    pub socket: Option<PathBuf>,
+    /// The largest value of one session, in bytes.
+    pub max_bytes: u64,
+    /// The most connections, both ways together.
+    pub max_clients: usize,
+    /// The name of the SessionCluster, for `INFO`.
+    pub cluster: String,
+    /// Its namespace, for `INFO`.
+    pub namespace: String,
+    /// The name of this member, for `INFO`.
+    pub member: String,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 6379)),
+            socket: None,
+            max_bytes: 1 << 20,
+            max_clients: CLIENTS,
+            cluster: String::new(),
+            namespace: String::new(),
+            member: String::new(),
+        }
+    }
+}
+
+/// Why the front door cannot open.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// The TCP port.
+    #[error("failed to serve the Redis protocol")]
+    Tcp(#[source] anyhow::Error),
+    /// The unix socket.
+    #[error("failed to serve the Redis protocol on the unix socket `{}` (HOLDFAST_REDIS_SOCKET)", path.display())]
+    Socket {
+        /// As given.
+        path: PathBuf,
+        /// Why.
+        source: SocketError,
+    },
+}
+
+/// The front door, open but not attended yet: clients wait until [`Server::run`].
+#[derive(Debug)]
+pub struct Server {
+    front: Arc<Front>,
+    tcp: TcpListener,
+    socket: Option<Socket>,
+}
+
+impl Server {
+    /// Opens both listeners.
+    ///
+    /// # Errors
+    /// Which could not be opened, and why.
+    pub async fn bind(mut settings: Settings) -> Result<Server, ServerError> {
+        let tcp = holdfast_process::bind("HOLDFAST_REDIS_LISTEN", settings.listen).await.map_err(ServerError::Tcp)?;
+        settings.listen = tcp.local_addr().map_err(|error| ServerError::Tcp(error.into()))?;
+        let socket = match &settings.socket {
+            None => None,
+            Some(path) => Some(Socket::bind(path).map_err(|source| ServerError::Socket { path: path.clone(), source })?),
+        };
+        Ok(Server { front: Arc::new(Front::new(settings)), tcp, socket })
+    }
+
+    /// The TCP address that was bound.
+    pub fn address(&self) -> SocketAddr {
+        self.front.settings.listen
+    }
+
+    /// Serves `sessions` until `shutdown`; then requests that have come are answered, and connections closed.
+    pub async fn run<S: Sessions>(self, sessions: S, shutdown: CancellationToken) {
+        let Server { front, tcp, socket } = self;
+        info!(address = %front.settings.listen, socket = ?front.settings.socket, "the Redis protocol is served");
+        let host = Host {
+            sessions,
+            front,
+            clients: TaskTracker::new(),
+            farewells: Arc::new(Semaphore::new(FAREWELLS)),
+            cut: CancellationToken::new(),
+        };
+        loop {
+            let unix = async {
+                match &socket {
+                    Some(socket) => socket.listener.accept().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let accepted = tokio::select! {
+                () = shutdown.cancelled() => break,
+                accepted = tcp.accept() => accepted.map(|(stream, peer)| {
+                    // Replies leave in one write each batch; without this the last part of a batch would wait for an acknowledgement.
+                    let _ = stream.set_nodelay(true);
+                    let local = stream.local_addr().unwrap_or(host.front.settings.listen);
+                    let (reader, writer) = stream.into_split();
+                    host.welcome(reader, writer, peer.to_string(), local.to_string(), false, &shutdown);
+                }),
+                accepted = unix => accepted.map(|(stream, _)| {
+                    let path = host.front.settings.socket.as_deref().unwrap_or("".as_ref()).display().to_string();
+                    let (reader, writer) = stream.into_split();
+                    host.welcome(reader, writer, format!("{path}:0"), format!("{path}:0"), true, &shutdown);
+                }),
+            };
+            if let Err(error) = accepted {
+                warn!(%error, "failed to accept a client of the Redis protocol; trying again in {REST:?}");
+                tokio::time::sleep(REST).await;
+            }
+        }
+        drop((tcp, socket));
+        host.clients.close();
+        if tokio::time::timeout(GRACE, host.clients.wait()).await.is_err() {
+            warn!(
+                left = host.clients.len(),
+                "clients of the Redis protocol did not read their last replies within {GRACE:?}; they are cut off"
+            );
+            host.cut.cancel();
+            host.clients.wait().await;
+        }
+    }
+}
+
+/// Who takes care of clients.
+struct Host<S> {
+    sessions: S,
+    front: Arc<Front>,
+    clients: TaskTracker,
+    farewells: Arc<Semaphore>,
+    /// Ends those that do not end.
+    cut: CancellationToken,
+}
+
+impl<S: Sessions> Host<S> {
+    fn welcome<R, W>(&self, mut reader: R, mut writer: W, address: String, local: String, unix: bool, shutdown: &CancellationToken)
+    where
+        R: AsyncRead + Unpin + Send + 'static,
+        W: AsyncWrite + Unpin + Send + 'static,
+    {
+        let statistics = &self.front.statistics;
+        let Some(client) = self.front.clients.enter(address, local, unix) else {
+            statistics.rejected.fetch_add(1, Relaxed);
+            statistics.rejections.increment(1);
+            // Told for as long as it does not cost much; a flood beyond that is only closed.
+            if let Ok(place) = self.farewells.clone().try_acquire_owned() {
+                self.spawn(async move {
+                    let _place = place;
+                    if writer.write_all(b"-ERR max number of clients reached\r\n").await.is_ok() {
+                        linger(&mut reader, &mut writer).await;
+                    }
+                });
+            }
+            return;
+        };
+        statistics.accepted.fetch_add(1, Relaxed);
+        statistics.connected.increment(1.0);
+        let entered = Entered(self.front.clone(), client.clone());
+        let context = Context { sessions: self.sessions.clone(), front: self.front.clone(), client };
+        let shutdown = shutdown.clone();
+        self.spawn(async move {
+            let _entered = entered;
+            connection::serve(context, reader, writer, shutdown).await;
+        });
+    }
+
+    fn spawn(&self, client: impl Future<Output = ()> + Send + 'static) {
+        let cut = self.cut.clone();
+        self.clients.spawn(async move {
+            tokio::select! {
+                () = client => {}
+                () = cut.cancelled() => {}
+            }
+        });
+    }
+}
