@@ -1,0 +1,242 @@
+//! Faults of the kinds that happen to clusters, on purpose: containers and nodes that die, nodes that stand still or lose their
+//! wire, parts of the network that do not hear each other, an API server that does not answer. And the end of each.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::command::{self, Run};
+use super::containers::{self, Container};
+use super::control_plane::API_SERVER;
+use super::handle::{Cluster, Error as ClusterError, Lab};
+use super::namespaces::Namespaces;
+use super::node;
+use super::partition::{self, Partitions};
+use super::process::{self, Home, Identity};
+use super::topology::CONTROL_PLANE;
+
+/// Why a fault could not be set or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such machine.
+    #[error("there is no machine `{name}` in this cluster, but {known}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// The control plane is not a node.
+    #[error("`{CONTROL_PLANE}` is no node: it can be partitioned, and its API server frozen, but not killed, frozen or cut off")]
+    NotANode,
+    /// The containers could not be found.
+    #[error(transparent)]
+    Containers(#[from] containers::Error),
+    /// A process withstood.
+    #[error(transparent)]
+    Process(#[from] process::Error),
+    /// The link could not be set.
+    #[error("failed to set the link of `{node}` {direction}")]
+    Link {
+        /// The node.
+        node: String,
+        /// Up or down.
+        direction: &'static str,
+        /// What `ip` said.
+        #[source]
+        source: command::Error,
+    },
+    /// Processes went on running.
+    #[error("processes {0:?} of `{1}` went on although they were sent SIGSTOP")]
+    Unstoppable(Vec<i32>, String),
+    /// The packet filter could not be set.
+    #[error(transparent)]
+    Partition(#[from] partition::Error),
+    /// A node did not start again.
+    #[error(transparent)]
+    Node(#[from] node::Error),
+}
+
+impl Cluster {
+    /// Kills one container of a pod by SIGKILL.
+    pub async fn kill_container(&self, ns: &str, pod: &str, container: &str) -> Result<(), ClusterError> {
+        let lab = self.lab("killing a container")?;
+        let container = containers::of_name(&lab.state, &lab.topology, ns, pod, container).map_err(Error::from)?;
+        Ok(kill(&[container]).await?)
+    }
+
+    /// Kills all containers of a pod by SIGKILL at once. The pod stays, with its address, and kubelet starts them again.
+    pub async fn kill_pod(&self, ns: &str, pod: &str) -> Result<(), ClusterError> {
+        let lab = self.lab("killing a pod")?;
+        let containers = containers::of_pod(&lab.state, &lab.topology, ns, pod).map_err(Error::from)?;
+        Ok(kill(&containers).await?)
+    }
+
+    /// Ends a node as if its power were cut: no packet leaves it any more, and all its processes die. [`Cluster::heal`] starts it
+    /// again.
+    pub async fn kill_node(&self, node: &str) -> Result<(), ClusterError> {
+        let lab = self.lab("killing a node")?;
+        lab.check_node(node)?;
+        lab.set_link(node, "down").await?;
+        lab.home(node).clear().await.map_err(Error::from)?;
+        Ok(())
+    }
+
+    /// Makes a node stand still: all its processes are stopped, though its kernel still answers for them.
+    pub async fn freeze_node(&self, node: &str) -> Result<(), ClusterError> {
+        let lab = self.lab("freezing a node")?;
+        lab.check_node(node)?;
+        Ok(freeze(&lab.home(node), node).await?)
+    }
+
+    /// Pulls a node's wire: its processes run on, but hear and reach nobody else.
+    pub async fn cut_off(&self, node: &str) -> Result<(), ClusterError> {
+        let lab = self.lab("cutting off a node")?;
+        lab.check_node(node)?;
+        Ok(lab.set_link(node, "down").await?)
+    }
+
+    /// Parts two sets of machines: nobody in one hears anybody in the other. Adds to partitions that are there already.
+    pub async fn partition(&self, one: &[&str], other: &[&str]) -> Result<(), ClusterError> {
+        self.part(one, other, true).await
+    }
+
+    /// Parts two sets of machines one way: nobody in `to` hears anybody in `from`, but not the other way round.
+    pub async fn partition_one_way(&self, from: &[&str], to: &[&str]) -> Result<(), ClusterError> {
+        self.part(from, to, false).await
+    }
+
+    async fn part(&self, from: &[&str], to: &[&str], both: bool) -> Result<(), ClusterError> {
+        let lab = self.lab("a partition")?;
+        for machine in from.iter().chain(to) {
+            lab.check_machine(machine)?;
+        }
+        let _lock = lab.state.lock(|| {}).await?;
+        let mut partitions = Partitions::load(&lab.state).map_err(Error::from)?;
+        for (from, to) in from.iter().flat_map(|from| to.iter().map(move |to| (from, to))) {
+            partitions.cut(from, to);
+            if both {
+                partitions.cut(to, from);
+            }
+        }
+        Ok(partitions.enforce(&lab.state, &lab.topology).await.map_err(Error::from)?)
+    }
+
+    /// Stops the API server's process: it takes connections, and answers nothing.
+    pub async fn freeze_apiserver(&self) -> Result<(), ClusterError> {
+        let lab = self.lab("freezing the API server")?;
+        Ok(lab.signal_api_server(Signal::SIGSTOP)?)
+    }
+
+    /// Lets the API server go on.
+    pub async fn thaw_apiserver(&self) -> Result<(), ClusterError> {
+        let lab = self.lab("thawing the API server")?;
+        Ok(lab.signal_api_server(Signal::SIGCONT)?)
+    }
+
+    /// Ends every fault of a node: its wire is plugged in, it hears and is heard by all, and its processes run.
+    pub async fn heal(&self, node: &str) -> Result<(), ClusterError> {
+        let lab = self.lab("healing a node")?;
+        lab.check_node(node)?;
+        let _lock = lab.state.lock(|| {}).await?;
+        let mut partitions = Partitions::load(&lab.state).map_err(Error::from)?;
+        partitions.join(node);
+        partitions.enforce(&lab.state, &lab.topology).await.map_err(Error::from)?;
+        Ok(lab.heal_node(node).await?)
+    }
+
+    /// Ends every fault.
+    pub async fn heal_all(&self) -> Result<(), ClusterError> {
+        let lab = self.lab("healing")?;
+        let _lock = lab.state.lock(|| {}).await?;
+        Ok(lab.heal_all().await?)
+    }
+}
+
+impl Lab {
+    /// Ends every fault. The caller holds the cluster's lock.
+    pub(super) async fn heal_all(&self) -> Result<(), Error> {
+        self.signal_api_server(Signal::SIGCONT)?;
+        Partitions::default().enforce(&self.state, &self.topology).await?;
+        futures::future::try_join_all(self.topology.nodes.iter().map(|node| self.heal_node(node))).await.map(drop)
+    }
+
+    async fn heal_node(&self, node: &str) -> Result<(), Error> {
+        for process in self.home(node).residents()? {
+            process.signal(Signal::SIGCONT);
+        }
+        self.set_link(node, "up").await?;
+        node::start_containerd(&self.state, node).await?;
+        node::start_agents(&self.state, &self.topology, node)?;
+        Ok(())
+    }
+
+    fn home(&self, machine: &str) -> Home {
+        Namespaces::of(&self.state, machine).home()
+    }
+
+    fn check_machine(&self, name: &str) -> Result<(), Error> {
+        if self.topology.machines().any(|machine| machine == name) {
+            return Ok(());
+        }
+        let known = self.topology.machines().map(|machine| format!("`{machine}`")).collect::<Vec<_>>().join(", ");
+        Err(Error::Unknown { name: name.to_owned(), known })
+    }
+
+    fn check_node(&self, name: &str) -> Result<(), Error> {
+        if name == CONTROL_PLANE { Err(Error::NotANode) } else { self.check_machine(name) }
+    }
+
+    async fn set_link(&self, node: &str, direction: &'static str) -> Result<(), Error> {
+        let network = Namespaces::of(&self.state, CONTROL_PLANE).network;
+        let set = Run::new("ip", ["-n", &network, "link", "set", node, direction]).output().await;
+        set.map(drop).map_err(|source| Error::Link { node: node.to_owned(), direction, source })
+    }
+
+    fn signal_api_server(&self, signal: Signal) -> Result<(), Error> {
+        let process = process::recorded(&self.state, API_SERVER)?.filter(|found| found.is_alive());
+        process.ok_or_else(|| process::Error::NotRunning("the API server".to_owned()))?.signal(signal);
+        Ok(())
+    }
+}
+
+/// Kills containers, and whatever they start while they are being killed. All are found before the first is killed, so that none
+/// sees another's end.
+async fn kill(containers: &[Container]) -> Result<(), Error> {
+    let started = Instant::now();
+    loop {
+        let mut processes = Vec::new();
+        for container in containers {
+            processes.extend(container.processes()?);
+        }
+        if processes.is_empty() {
+            return Ok(());
+        }
+        if started.elapsed() > Duration::from_secs(10) {
+            return Err(process::Error::Unkillable(processes.iter().map(|process| process.pid).collect()).into());
+        }
+        for process in processes {
+            process.signal(Signal::SIGKILL);
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Stops all that live in `home`, and whatever they start while they are being stopped.
+async fn freeze(home: &Home, node: &str) -> Result<(), Error> {
+    let started = Instant::now();
+    // A process that is just being born is not seen by one look: only two looks in a row that find nobody awake count.
+    let mut still = 0;
+    while still < 2 {
+        let awake: Vec<Identity> = home.residents()?.into_iter().filter(|process| !process.is_stopped()).collect();
+        still = if awake.is_empty() { still + 1 } else { 0 };
+        if started.elapsed() > Duration::from_secs(10) && !awake.is_empty() {
+            return Err(Error::Unstoppable(awake.iter().map(|process| process.pid).collect(), node.to_owned()));
+        }
+        for process in awake {
+            process.signal(Signal::SIGSTOP);
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! A real Kubernetes on this machine: control plane and nodes in network namespaces, with real kubelets on real containerd.
+//! [`Cluster`] is what tests and the demo use; the command `cluster` is the same for people.
+//!
+//! ```no_run
+//! # async fn example() -> anyhow::Result<()> {
+//! use holdfast_tests::cluster::{Cluster, Options};
+//!
+//! let cluster = Cluster::up(Options::default()).await?;
+//! println!("{}", cluster.kubectl(["get", "nodes"]).await?);
+//! cluster.down().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod addresses;
+pub mod archive;
+pub mod forward;
+pub mod process;
+pub mod progress;
+
+mod addons;
+mod cgroups;
+mod command;
+mod containers;
+mod control_plane;
+mod down;
+mod faults;
+mod handle;
+mod images;
+mod lock;
+mod namespaces;
+mod network;
+mod node;
+mod packages;
+mod partition;
+mod pki;
+mod programs;
+mod state;
+mod topology;
+mod up;
+
+pub use forward::Forward;
+pub use handle::{Cluster, Error, Options, Program, names, remove};

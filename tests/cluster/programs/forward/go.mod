@@ -1,0 +1,3 @@
+module holdfast.dev/lab/forward
+
+go 1.24.0

@@ -1,0 +1,3 @@
+module holdfast.dev/lab/pause
+
+go 1.24.0
