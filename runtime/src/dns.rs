@@ -16,7 +16,7 @@ use hickory_resolver::proto::rr::{RData, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 use rand::RngExt;
 use thiserror::Error;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -32,8 +32,11 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_millis(1200);
 /// Between these a positive answer is kept, whatever its TTL says.
 const POSITIVE_TTL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
-/// How often all members are looked up, so that recent addresses are at hand when DNS goes away.
+/// How often all members are looked up, so that a lost connection is checked at once, without a question, and DNS may go away.
 const REFRESH: Duration = Duration::from_secs(5);
+
+/// How long an address is used without asking again: until the next refresh, and a little.
+const FRESH: Duration = Duration::from_secs(7);
 
 /// Why the resolver could not be made.
 #[derive(Debug, Error)]
@@ -63,7 +66,21 @@ pub struct DnsPeers {
     service: String,
     port: u16,
     own: (String, IpAddr),
-    known: Mutex<BTreeMap<String, SocketAddr>>,
+    known: Mutex<BTreeMap<String, Known>>,
+}
+
+/// The last good address of a member.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    addr: SocketAddr,
+    /// When DNS last said so; `None` once it has led nowhere since.
+    seen: Option<Instant>,
+}
+
+impl Known {
+    fn now(addr: SocketAddr) -> Self {
+        Self { addr, seen: Some(Instant::now()) }
+    }
 }
 
 impl std::fmt::Debug for DnsPeers {
@@ -135,7 +152,7 @@ impl DnsPeers {
         let mut known = self.known();
         for member in &listed {
             if let Some(addr) = member.addr {
-                known.insert(member.name.clone(), addr);
+                known.insert(member.name.clone(), Known::now(addr));
             }
         }
         Ok(listed)
@@ -202,7 +219,7 @@ impl DnsPeers {
         Ok(SocketAddr::new(ip, self.port))
     }
 
-    fn known(&self) -> MutexGuard<'_, BTreeMap<String, SocketAddr>> {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
         self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -210,15 +227,20 @@ impl DnsPeers {
 impl PeerResolver for DnsPeers {
     fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<SocketAddr, PeerError>> {
         async move {
+            let last = self.known().get(name).copied();
+            if let Some(Known { addr, seen: Some(seen) }) = last
+                && seen.elapsed() < FRESH
+            {
+                return Ok(addr);
+            }
             match self.look_up(name).await {
                 Ok(addr) => {
-                    self.known().insert(name.to_owned(), addr);
+                    self.known().insert(name.to_owned(), Known::now(addr));
                     Ok(addr)
                 }
                 Err(reason) => {
-                    let last = self.known().get(name).copied();
                     debug!(member = name, %reason, ?last, "no address from DNS");
-                    last.ok_or_else(|| PeerError::Lookup { name: name.to_owned(), reason })
+                    last.map(|known| known.addr).ok_or_else(|| PeerError::Lookup { name: name.to_owned(), reason })
                 }
             }
         }
@@ -226,6 +248,9 @@ impl PeerResolver for DnsPeers {
     }
 
     fn forget(&self, name: &str) {
+        if let Some(known) = self.known().get_mut(name) {
+            known.seen = None;
+        }
         let name = format!("{name}.{}", self.service);
         self.resolver.clear_lookup_cache(name.as_str(), RecordType::A);
         self.resolver.clear_lookup_cache(name.as_str(), RecordType::AAAA);

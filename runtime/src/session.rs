@@ -127,13 +127,29 @@ impl Future for Answer {
 
 #[cfg(test)]
 mod tests {
+    use holdfast_core::{Member, NodeId};
+
     use super::*;
+    use crate::status::Phase;
 
     const LIMITS: Limits = Limits { queue: Duration::from_millis(20), answer: Duration::from_millis(40) };
 
     fn handle(capacity: usize) -> (SessionHandle, mpsc::Receiver<Request>) {
         let (requests, received) = mpsc::channel(capacity);
-        let (_, status) = watch::channel(Status::default());
+        let member = Member { id: NodeId::new(0).expect("a place"), incarnation: 1 };
+        let status = Status {
+            member,
+            phase: Phase::Joining,
+            owned: 0,
+            kept: 0,
+            unprotected: 0,
+            transfers: 0,
+            is_alone: false,
+            barrier: false,
+            view: None,
+            left: false,
+        };
+        let (_, status) = watch::channel(status);
         (SessionHandle::new(requests, status, LIMITS), received)
     }
 

@@ -124,6 +124,15 @@ async fn what_a_listing_showed_is_known_too() {
 }
 
 #[tokio::test]
+async fn a_recent_address_is_used_without_a_question() {
+    let server = Server::start(&[("shop-0", [10, 0, 0, 5])]).await;
+    server.peers.list().await.expect("an answer");
+    server.change(|table| table.asked = 0);
+    server.peers.resolve("shop-0").await.expect("known");
+    assert_eq!(server.table.lock().expect("unpoisoned").asked, 0);
+}
+
+#[tokio::test]
 async fn a_forgotten_address_is_asked_for_anew() {
     let server = Server::start(&[("shop-0", [10, 0, 0, 5])]).await;
     server.peers.resolve("shop-0").await.expect("found");

@@ -1,0 +1,209 @@
+//! One member of a cluster: a task that owns the engine, and the handles through which the rest of the process talks to it.
+
+mod driver;
+mod meters;
+mod observe;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use holdfast_core::NodeId;
+use holdfast_core::engine::{self, LinkStatus, SessionStatus};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::arbiter::Arbiter;
+use crate::config::Config;
+use crate::incarnation;
+use crate::links::LinkSettings;
+use crate::peers::PeerResolver;
+use crate::proof::Prover;
+use crate::session::{Limits, REQUESTS, SessionHandle};
+use crate::status::Status;
+use driver::Driver;
+use holdfast_process::health::Health;
+
+/// Commands in progress at one time; at 50 microseconds each, far more than a member can carry out within the timeout of one.
+const COMMANDS: usize = 16 << 10;
+
+/// How long the engine's task may take to answer a question about itself.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// What differs between members.
+#[derive(Clone, Debug)]
+pub struct MemberSettings {
+    /// The place of this member.
+    pub id: NodeId,
+    /// The rules' settings.
+    pub engine: engine::Config,
+}
+
+impl MemberSettings {
+    /// From the settings of the process.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let settings = &config.settings;
+        let millis = |duration: Duration| duration.as_millis() as u64;
+        let engine = engine::Config {
+            cluster: settings.cluster.clone(),
+            name: settings.pod_name.clone(),
+            pod_uid: settings.pod_uid.clone(),
+            copies: settings.copies,
+            ack_timeout: millis(settings.ack_timeout),
+            heartbeat_interval: millis(settings.heartbeat_interval),
+            failure_timeout: millis(settings.failure_timeout),
+            state_transfer_timeout: millis(settings.state_transfer_timeout),
+            max_bytes: settings.max_bytes,
+            queue_bytes: settings.queue_bytes,
+            max_commands: COMMANDS,
+        };
+        Self { id: config.id, engine }
+    }
+
+    fn links(&self) -> LinkSettings {
+        // The engine suspects and evicts long before. This only ends connections that nobody counts on.
+        let idle = Duration::from_millis(self.engine.failure_timeout) * 5 + Duration::from_secs(5);
+        // What waits here is kept for repetition by the engine anyway, so the memory is not taken twice; it is a last resort against a peer that
+        // takes nothing at all and cannot be evicted.
+        LinkSettings { idle, queue_bytes: self.engine.queue_bytes.saturating_mul(8) }
+    }
+
+    fn limits(&self) -> Limits {
+        let ack_timeout = Duration::from_millis(self.engine.ack_timeout);
+        Limits { queue: ack_timeout, answer: ack_timeout + Duration::from_secs(2) }
+    }
+}
+
+/// The world around a member.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// Where the other members connect to.
+    pub listener: TcpListener,
+    /// Holds the view.
+    pub arbiter: Arc<dyn Arbiter>,
+    /// Knows where the members are.
+    pub resolver: Arc<dyn PeerResolver>,
+    /// Knows who is dead.
+    pub prover: Arc<dyn Prover>,
+    /// Is told that the member's task lives.
+    pub health: Health,
+}
+
+/// The member's task does not run any more, or hangs.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("the member's task does not answer")]
+pub struct NoAnswer;
+
+/// Asks a member about itself, and tells it to leave. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct MemberControl {
+    questions: mpsc::Sender<Question>,
+    status: watch::Receiver<Status>,
+}
+
+/// What can be asked of the engine's task.
+#[derive(Debug)]
+enum Question {
+    Drain,
+    Finish,
+    Session { key: Bytes, reply: oneshot::Sender<Option<SessionStatus>> },
+    Links { reply: oneshot::Sender<Vec<LinkStatus>> },
+}
+
+impl MemberControl {
+    /// Begins to hand everything over; see the status for how far it is. There is no way back.
+    ///
+    /// # Errors
+    /// When the member's task has ended.
+    pub async fn drain(&self) -> Result<(), NoAnswer> {
+        self.ask(Question::Drain).await
+    }
+
+    /// Leaves for good, as soon as nothing would be lost. The status says when it has.
+    ///
+    /// # Errors
+    /// When the member's task has ended.
+    pub async fn finish(&self) -> Result<(), NoAnswer> {
+        self.ask(Question::Finish).await
+    }
+
+    /// What this member knows of a session; `None` if it holds nothing of it.
+    ///
+    /// # Errors
+    /// When the member's task does not answer.
+    pub async fn session(&self, key: Bytes) -> Result<Option<SessionStatus>, NoAnswer> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Question::Session { key, reply }).await?;
+        timeout(ANSWER, answer).await.ok().and_then(Result::ok).ok_or(NoAnswer)
+    }
+
+    /// How it stands with the other members.
+    ///
+    /// # Errors
+    /// When the member's task does not answer.
+    pub async fn links(&self) -> Result<Vec<LinkStatus>, NoAnswer> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Question::Links { reply }).await?;
+        timeout(ANSWER, answer).await.ok().and_then(Result::ok).ok_or(NoAnswer)
+    }
+
+    /// What it is and holds; changes are pushed.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    async fn ask(&self, question: Question) -> Result<(), NoAnswer> {
+        timeout(ANSWER, self.questions.send(question)).await.ok().and_then(Result::ok).ok_or(NoAnswer)
+    }
+}
+
+/// A member that runs. Dropping it ends it abruptly, as a crash would.
+#[derive(Debug)]
+pub struct Member {
+    sessions: SessionHandle,
+    control: MemberControl,
+    task: JoinHandle<()>,
+}
+
+impl Member {
+    /// Starts a member: it joins the cluster by itself, and stays until told to leave.
+    #[must_use]
+    pub fn start(settings: &MemberSettings, surroundings: Surroundings) -> Self {
+        let (requests, received) = mpsc::channel(REQUESTS);
+        let (questions, asked) = mpsc::channel(64);
+        let (driver, status) = Driver::new(settings, surroundings, received, asked, incarnation::draw());
+        let sessions = SessionHandle::new(requests, status.clone(), settings.limits());
+        Self { sessions, control: MemberControl { questions, status }, task: tokio::spawn(driver.run()) }
+    }
+
+    /// Access to the sessions.
+    #[must_use]
+    pub fn sessions(&self) -> SessionHandle {
+        self.sessions.clone()
+    }
+
+    /// Questions about it, and leaving.
+    #[must_use]
+    pub fn control(&self) -> MemberControl {
+        self.control.clone()
+    }
+
+    /// Waits until it has left for good.
+    ///
+    /// # Panics
+    /// When its task did.
+    pub async fn ended(&mut self) {
+        (&mut self.task).await.expect("a panic in the member's task has been logged");
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

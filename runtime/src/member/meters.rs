@@ -1,0 +1,106 @@
+//! What a member counts about the commands that run through it.
+
+use std::time::Instant;
+
+use holdfast_core::{Command, CommandError, Reply};
+use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
+
+/// Command kinds, in the order of [`kind`].
+const KINDS: [&str; 15] = [
+    "get",
+    "set",
+    "getex",
+    "getdel",
+    "delete",
+    "exists",
+    "type",
+    "expire",
+    "persist",
+    "ttl",
+    "hash_set",
+    "hash_set_if_absent",
+    "hash_get",
+    "hash_get_all",
+    "hash_delete",
+];
+
+/// Looked up once, because a lookup for each command would cost more than the count.
+#[derive(Debug)]
+pub(super) struct Meters {
+    kinds: [Counter; KINDS.len()],
+    reads: Histogram,
+    writes: Histogram,
+    /// Commands that other members sent on to this one.
+    pub(super) forwarded_here: Counter,
+}
+
+/// A command that is on its way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Started {
+    at: Instant,
+    is_read: bool,
+}
+
+impl Meters {
+    pub(super) fn new() -> Self {
+        describe_counter!("holdfast_commands_total", "Commands of this member's own clients, by kind.");
+        describe_counter!("holdfast_command_errors_total", "Commands that ended with an error, by error.");
+        describe_counter!("holdfast_commands_forwarded_total", "Commands that other members sent on to this one.");
+        describe_histogram!(
+            "holdfast_command_seconds",
+            Unit::Seconds,
+            "From the command's arrival to its answer; of writes this includes the acknowledgement by all copies."
+        );
+        Self {
+            kinds: KINDS.map(|kind| counter!("holdfast_commands_total", "kind" => kind)),
+            reads: histogram!("holdfast_command_seconds", "access" => "read"),
+            writes: histogram!("holdfast_command_seconds", "access" => "write"),
+            forwarded_here: counter!("holdfast_commands_forwarded_total"),
+        }
+    }
+
+    pub(super) fn started(&self, command: &Command) -> Started {
+        self.kinds[kind(command)].increment(1);
+        Started { at: Instant::now(), is_read: command.is_read_only() }
+    }
+
+    pub(super) fn answered(&self, started: Started, reply: &Reply) {
+        let histogram = if started.is_read { &self.reads } else { &self.writes };
+        histogram.record(started.at.elapsed());
+        if let Reply::Error(error) = reply {
+            counter!("holdfast_command_errors_total", "error" => error_name(error)).increment(1);
+        }
+    }
+}
+
+fn kind(command: &Command) -> usize {
+    match command {
+        Command::Get => 0,
+        Command::Set { .. } => 1,
+        Command::GetEx { .. } => 2,
+        Command::GetDel => 3,
+        Command::Delete => 4,
+        Command::Exists => 5,
+        Command::Type => 6,
+        Command::Expire { .. } => 7,
+        Command::Persist => 8,
+        Command::Ttl => 9,
+        Command::HashSet { .. } => 10,
+        Command::HashSetIfAbsent { .. } => 11,
+        Command::HashGet { .. } => 12,
+        Command::HashGetAll => 13,
+        Command::HashDelete { .. } => 14,
+    }
+}
+
+fn error_name(error: &CommandError) -> &'static str {
+    match error {
+        CommandError::WrongType => "wrong_type",
+        CommandError::TooLarge { .. } => "too_large",
+        CommandError::NotAcknowledged { .. } => "not_acknowledged",
+        CommandError::OutcomeUnknown => "outcome_unknown",
+        CommandError::NotJoined => "not_joined",
+        CommandError::Backlog { .. } => "backlog",
+        CommandError::TooManyCommands { .. } => "too_many_commands",
+    }
+}

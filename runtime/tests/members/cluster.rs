@@ -1,0 +1,184 @@
+//! A cluster for a test: members by place, each behind a proxy of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use holdfast_core::{Command, Condition, Expiry, MemberState, NodeId, Reply, engine};
+use holdfast_process::health::Health;
+use holdfast_runtime::arbiter::memory::MemoryArbiter;
+use holdfast_runtime::member::{Member, MemberSettings, Surroundings};
+use holdfast_runtime::peers::{PeerError, PeerResolver};
+use holdfast_runtime::proof::{Death, ProofError, Prover};
+use holdfast_runtime::session::SessionHandle;
+use holdfast_runtime::status::{Phase, Status};
+use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::proxy::Proxy;
+
+/// Far longer than anything may take; a test that reaches it has hung.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const FAILURE_TIMEOUT: Duration = Duration::from_millis(500);
+
+pub(crate) struct Cluster {
+    pub(crate) arbiter: MemoryArbiter,
+    directory: Directory,
+    coroner: Coroner,
+    pub(crate) members: BTreeMap<u8, Running>,
+    starts: u32,
+}
+
+pub(crate) struct Running {
+    pub(crate) member: Member,
+    pub(crate) proxy: Proxy,
+    pod_uid: String,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Directory(Arc<Mutex<BTreeMap<String, SocketAddr>>>);
+
+impl PeerResolver for Directory {
+    fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<SocketAddr, PeerError>> {
+        let found = self.0.lock().expect("unpoisoned").get(name).copied();
+        std::future::ready(found.ok_or_else(|| PeerError::Lookup { name: name.to_owned(), reason: "no such pod".to_owned() })).boxed()
+    }
+
+    fn forget(&self, _: &str) {}
+}
+
+/// Knows the pods that are surely dead.
+#[derive(Clone, Debug, Default)]
+struct Coroner(Arc<Mutex<BTreeSet<String>>>);
+
+impl Prover for Coroner {
+    fn seek<'a>(&'a self, _: &'a str, uid: &'a str, _: u64) -> BoxFuture<'a, Result<Option<Death>, ProofError>> {
+        let dead = self.0.lock().expect("unpoisoned").contains(uid);
+        std::future::ready(Ok(dead.then_some(Death::PodGone))).boxed()
+    }
+}
+
+impl Cluster {
+    pub(crate) async fn start(members: u8) -> Self {
+        let mut cluster = Self::empty();
+        for id in 0..members {
+            cluster.add(id).await;
+        }
+        cluster.settled(members.into()).await;
+        cluster
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self {
+            arbiter: MemoryArbiter::new(),
+            directory: Directory::default(),
+            coroner: Coroner::default(),
+            members: BTreeMap::new(),
+            starts: 0,
+        }
+    }
+
+    /// Starts the member at this place, in a new pod.
+    pub(crate) async fn add(&mut self, id: u8) {
+        self.starts += 1;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let proxy = Proxy::start(listener.local_addr().expect("bound")).await;
+        let (name, pod_uid) = (format!("shop-{id}"), format!("uid-{}", self.starts));
+        self.directory.0.lock().expect("unpoisoned").insert(name.clone(), proxy.addr);
+        let engine = engine::Config {
+            cluster: "shop".to_owned(),
+            name,
+            pod_uid: pod_uid.clone(),
+            copies: 1,
+            ack_timeout: 5_000,
+            heartbeat_interval: 50,
+            failure_timeout: FAILURE_TIMEOUT.as_millis() as u64,
+            state_transfer_timeout: 10_000,
+            max_bytes: 1 << 20,
+            queue_bytes: 64 << 20,
+            max_commands: 10_000,
+        };
+        let settings = MemberSettings { id: NodeId::new(id).expect("a place"), engine };
+        let surroundings = Surroundings {
+            listener,
+            arbiter: Arc::new(self.arbiter.clone()),
+            resolver: Arc::new(self.directory.clone()),
+            prover: Arc::new(self.coroner.clone()),
+            health: Health::new(),
+        };
+        let member = Member::start(&settings, surroundings);
+        self.members.insert(id, Running { member, proxy, pod_uid });
+    }
+
+    /// Ends a member as SIGKILL would: its sockets close, and nobody listens any more.
+    pub(crate) fn kill(&mut self, id: u8) {
+        let running = self.members.remove(&id).expect("runs");
+        self.coroner.0.lock().expect("unpoisoned").insert(running.pod_uid.clone());
+    }
+
+    /// The same, but nobody can prove it.
+    pub(crate) fn lose(&mut self, id: u8) {
+        self.members.remove(&id).expect("runs");
+    }
+
+    pub(crate) fn sessions(&self, id: u8) -> SessionHandle {
+        self.members[&id].member.sessions()
+    }
+
+    pub(crate) fn status(&self, id: u8) -> Status {
+        self.members[&id].member.control().status().borrow().clone()
+    }
+
+    /// Waits until the register shows so many Full members, nobody else, everything protected, and all of them know it.
+    pub(crate) async fn settled(&self, members: usize) {
+        let done = || {
+            let view = self.arbiter.view();
+            let formed = view.full().len() == members && view.members.len() == members && view.version.sub > 0;
+            formed
+                && view.full().iter().all(|id| {
+                    self.members.get(&id.get()).is_some_and(|running| {
+                        let control = running.member.control();
+                        let status = control.status().borrow().clone();
+                        status.phase == Phase::Accepting && status.view.is_some_and(|adopted| adopted.version == view.version)
+                    })
+                })
+        };
+        let seen = || format!("{:?}", self.arbiter.view());
+        eventually(done, seen).await;
+    }
+
+    pub(crate) async fn wait_for(&self, id: u8, condition: impl Fn(&Status) -> bool) {
+        let mut status = self.members[&id].member.control().status();
+        let result = timeout(PATIENCE, status.wait_for(|status| condition(status))).await;
+        assert!(result.is_ok(), "member {id} did not get there: {:?}", self.status(id));
+    }
+
+    pub(crate) fn state(&self, id: u8) -> Option<MemberState> {
+        self.arbiter.view().state(NodeId::new(id).expect("a place"))
+    }
+}
+
+pub(crate) async fn eventually(condition: impl Fn() -> bool, seen: impl Fn() -> String) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "did not come about: {}", seen());
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+pub(crate) fn key(n: usize) -> Bytes {
+    Bytes::from(format!("sess:{n}"))
+}
+
+pub(crate) fn set(value: impl Into<Bytes>) -> Command {
+    Command::Set { value: value.into(), expiry: Expiry::Never, condition: Condition::Always, return_old: false }
+}
+
+pub(crate) fn text(value: &str) -> Reply {
+    Reply::Bytes(Bytes::copy_from_slice(value.as_bytes()))
+}

@@ -1,0 +1,7 @@
+//! Whole members in one process, over real sockets on loopback, with the arbiter in memory: what a cluster promises, and what happens to it.
+
+mod cluster;
+mod failure;
+mod membership;
+mod proxy;
+mod sessions;

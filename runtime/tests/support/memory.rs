@@ -1,0 +1,78 @@
+//! Sessions in the memory of this process, with the core's meaning of commands: a cluster of one member that never fails.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use holdfast_core::value::{Value, apply, decide};
+use holdfast_core::{Command, CommandError, Reply, ScanPage, ScanPart};
+use holdfast_runtime::redis::{Counts, Sessions};
+
+/// The sessions.
+#[derive(Clone)]
+pub struct Memory {
+    values: Arc<Mutex<HashMap<Bytes, Value>>>,
+    begin: Instant,
+    max_bytes: u64,
+    /// How long each command takes, as if keepers had to be asked.
+    pub delay: Duration,
+}
+
+impl Memory {
+    /// None yet.
+    pub fn new(max_bytes: u64) -> Memory {
+        Memory { values: Arc::default(), begin: Instant::now(), max_bytes, delay: Duration::ZERO }
+    }
+
+    /// Forgets all.
+    pub fn clear(&self) {
+        self.values.lock().expect("no test panics with it").clear();
+    }
+
+    fn now(&self) -> u64 {
+        self.begin.elapsed().as_millis() as u64
+    }
+}
+
+impl Sessions for Memory {
+    async fn execute(&self, key: Bytes, command: Command) -> Reply {
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+        let now = self.now();
+        let mut values = self.values.lock().expect("no test panics with it");
+        let mut value = values.remove(&key).filter(|value| !value.is_expired(now));
+        let (reply, change) = decide(value.as_ref(), &command, now, self.max_bytes);
+        if let Some(change) = change {
+            apply(&mut value, change, now);
+        }
+        if let Some(value) = value {
+            values.insert(key, value);
+        }
+        reply
+    }
+
+    async fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, CommandError> {
+        let now = self.now();
+        let values = self.values.lock().expect("no test panics with it");
+        let live = values.iter().filter(|(_, value)| !value.is_expired(now));
+        let mut keys: Vec<(u64, Bytes)> = live.map(|(key, _)| (position(key), key.clone())).filter(|(at, _)| *at >= cursor).collect();
+        keys.sort_unstable();
+        let next = keys.get(count).map(|(at, _)| *at);
+        Ok(ScanPage::merge(vec![ScanPart { epoch: 1, keys, next }]))
+    }
+
+    fn counts(&self) -> Counts {
+        let owned = self.values.lock().expect("no test panics with it").len() as u64;
+        Counts { joined: true, phase: "Accepting".into(), epoch: 1, members: 1, owned, ..Counts::default() }
+    }
+}
+
+/// A fixed place for each key; never 0, where a scan begins and ends.
+fn position(key: &Bytes) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish().max(1)
+}

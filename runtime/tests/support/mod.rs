@@ -1,0 +1,35 @@
+//! What the tests of the Redis front door share: sessions in memory, a front door over them, and a client that sees every byte.
+
+// Each test file is a program of its own and uses a part of this.
+#![allow(dead_code)]
+
+pub mod client;
+pub mod memory;
+
+use holdfast_runtime::redis::{Server, Sessions, Settings};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// A front door that is attended; it ends with this.
+pub struct Door {
+    /// Where.
+    pub address: std::net::SocketAddr,
+    /// Ends it in order.
+    pub shutdown: CancellationToken,
+    /// Its task.
+    pub task: JoinHandle<()>,
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Opens a front door on a free port of loopback.
+pub async fn open<S: Sessions>(sessions: S, settings: Settings) -> Door {
+    let server = Server::bind(Settings { listen: ([127, 0, 0, 1], 0).into(), ..settings }).await.expect("a free port");
+    let (address, shutdown) = (server.address(), CancellationToken::new());
+    let task = tokio::spawn(server.run(sessions, shutdown.clone()));
+    Door { address, shutdown, task }
+}
