@@ -1,0 +1,140 @@
+//! The runtime's container: a native sidecar, so that it starts before the application and ends after it.
+//!
+//! Its startup probe holds the application back until the member has its share of the sessions; the drain starts in its preStop hook, while the
+//! application finishes its requests, because the sidecar itself gets SIGTERM only once the application has exited.
+
+use holdfast_api::names;
+use k8s_openapi::api::core::v1::{
+    ConfigMapProjection, Container, DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource, EnvVar, ExecAction, KeyToPath,
+    Lifecycle, LifecycleHandler, ObjectFieldSelector, ProjectedVolumeSource, ServiceAccountTokenProjection, Volume, VolumeMount,
+    VolumeProjection,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use super::{Images, pod};
+use crate::cluster::Cluster;
+
+/// Name of the container.
+pub(crate) const NAME: &str = "holdfast";
+/// Name of the volume that the runtime shares with the application.
+const RUN_VOLUME: &str = "run";
+/// Name of the volume with what a client of the API server needs.
+const API_VOLUME: &str = "api-access";
+/// How much longer than the state transfer the start may take: the others have to notice an earlier incarnation's end, and to agree on a view.
+const STARTUP_MARGIN_SECONDS: u64 = 30;
+
+pub(super) fn build(cluster: &Cluster, images: &Images) -> Container {
+    let spec = &cluster.spec;
+    let startup = spec.state_transfer.timeout.as_std().as_secs() + STARTUP_MARGIN_SECONDS;
+    Container {
+        name: NAME.to_owned(),
+        image: Some(spec.runtime.image.clone().unwrap_or_else(|| images.runtime.clone())),
+        args: Some(vec!["run".to_owned()]),
+        restart_policy: Some("Always".to_owned()),
+        ports: Some(vec![
+            pod::container_port(names::REPLICATION_PORT_NAME, names::REPLICATION_PORT),
+            pod::container_port(names::ADMIN_PORT_NAME, names::ADMIN_PORT),
+        ]),
+        env: Some(environment(cluster)),
+        startup_probe: Some(pod::http_probe("/startedz", names::ADMIN_PORT_NAME, 1, 1, i32::try_from(startup).unwrap_or(i32::MAX))),
+        readiness_probe: Some(pod::http_probe("/readyz", names::ADMIN_PORT_NAME, 1, 1, 2)),
+        // Half a minute: a restart loses the member's memory, and a busy machine must not cause one.
+        liveness_probe: Some(pod::http_probe("/livez", names::ADMIN_PORT_NAME, 5, 3, 6)),
+        lifecycle: Some(Lifecycle {
+            pre_stop: Some(LifecycleHandler {
+                exec: Some(ExecAction { command: Some(vec!["/holdfast-runtime".to_owned(), "drain".to_owned()]) }),
+                ..LifecycleHandler::default()
+            }),
+            ..Lifecycle::default()
+        }),
+        resources: Some(spec.runtime.resources.clone().unwrap_or_else(pod::default_resources)),
+        security_context: Some(pod::own_container_security()),
+        volume_mounts: Some(vec![
+            run_mount(),
+            pod::token_mount(),
+            VolumeMount {
+                name: API_VOLUME.to_owned(),
+                mount_path: "/var/run/secrets/kubernetes.io/serviceaccount".to_owned(),
+                read_only: Some(true),
+                ..VolumeMount::default()
+            },
+        ]),
+        ..Container::default()
+    }
+}
+
+fn environment(cluster: &Cluster) -> Vec<EnvVar> {
+    let spec = &cluster.spec;
+    vec![
+        pod::env("HOLDFAST_CLUSTER", &cluster.name),
+        pod::env_of_field("HOLDFAST_NAMESPACE", "metadata.namespace"),
+        pod::env_of_field("HOLDFAST_POD_NAME", "metadata.name"),
+        pod::env_of_field("HOLDFAST_POD_UID", "metadata.uid"),
+        pod::env_of_field("HOLDFAST_POD_IP", "status.podIP"),
+        pod::env("HOLDFAST_MEMBERS_SERVICE", names::members_service(&cluster.name)),
+        pod::env("HOLDFAST_COPIES", spec.replication.copies),
+        pod::env("HOLDFAST_ACK_TIMEOUT", spec.replication.ack_timeout),
+        pod::env("HOLDFAST_HEARTBEAT_INTERVAL", spec.membership.heartbeat_interval),
+        pod::env("HOLDFAST_FAILURE_TIMEOUT", spec.membership.failure_timeout),
+        pod::env("HOLDFAST_STATE_TRANSFER_TIMEOUT", spec.state_transfer.timeout),
+        pod::env("HOLDFAST_MAX_BYTES", spec.sessions.max_bytes.as_bytes()),
+        pod::token_env(),
+        pod::env("HOLDFAST_REDIS_LISTEN", format!("127.0.0.1:{}", names::REDIS_PORT)),
+        pod::env("HOLDFAST_REDIS_SOCKET", format!("{}/redis.sock", names::RUN_DIR)),
+        pod::env("HOLDFAST_REPLICATION_LISTEN", format!("0.0.0.0:{}", names::REPLICATION_PORT)),
+        pod::env("HOLDFAST_ADMIN_LISTEN", format!("0.0.0.0:{}", names::ADMIN_PORT)),
+    ]
+}
+
+/// Where the runtime's sockets are, for the runtime and for the application.
+pub(super) fn run_mount() -> VolumeMount {
+    VolumeMount { name: RUN_VOLUME.to_owned(), mount_path: names::RUN_DIR.to_owned(), ..VolumeMount::default() }
+}
+
+/// The volumes that the runtime needs.
+pub(super) fn volumes(cluster: &Cluster) -> Vec<Volume> {
+    vec![
+        Volume {
+            name: RUN_VOLUME.to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource { medium: Some("Memory".to_owned()), size_limit: Some(Quantity("16Mi".to_owned())) }),
+            ..Volume::default()
+        },
+        pod::token_volume(cluster),
+        api_access(),
+    ]
+}
+
+/// What Kubernetes would mount into every container of the pod by itself; by hand, the application does not get the runtime's rights.
+fn api_access() -> Volume {
+    let token = VolumeProjection {
+        service_account_token: Some(ServiceAccountTokenProjection {
+            expiration_seconds: Some(3607),
+            path: "token".to_owned(),
+            ..ServiceAccountTokenProjection::default()
+        }),
+        ..VolumeProjection::default()
+    };
+    let authority = VolumeProjection {
+        config_map: Some(ConfigMapProjection {
+            name: "kube-root-ca.crt".to_owned(),
+            items: Some(vec![KeyToPath { key: "ca.crt".to_owned(), path: "ca.crt".to_owned(), mode: None }]),
+            ..ConfigMapProjection::default()
+        }),
+        ..VolumeProjection::default()
+    };
+    let namespace = VolumeProjection {
+        downward_api: Some(DownwardAPIProjection {
+            items: Some(vec![DownwardAPIVolumeFile {
+                path: "namespace".to_owned(),
+                field_ref: Some(ObjectFieldSelector { api_version: Some("v1".to_owned()), field_path: "metadata.namespace".to_owned() }),
+                ..DownwardAPIVolumeFile::default()
+            }]),
+        }),
+        ..VolumeProjection::default()
+    };
+    Volume {
+        name: API_VOLUME.to_owned(),
+        projected: Some(ProjectedVolumeSource { default_mode: Some(0o444), sources: Some(vec![token, authority, namespace]) }),
+        ..Volume::default()
+    }
+}

@@ -1,0 +1,17 @@
+//! Holdfast's operator: `SessionCluster` -> Kubernetes objects -> status.
+//!
+//! A pipeline, one module a step: [`dereference`] (reads), [`validate`] (pure), [`pace`] and [`build`] (pure), [`apply`] (writes), [`status`] (pure),
+//! put together by [`reconcile`]. It never decides who owns a session: the runtime drives, the operator paces.
+
+pub mod build;
+pub mod cluster;
+pub mod crds;
+pub mod observed;
+pub mod pace;
+pub mod problems;
+mod quantity;
+pub mod status;
+pub mod survey;
+#[cfg(test)]
+mod testing;
+pub mod validate;

@@ -1,0 +1,167 @@
+//! What each condition says about a cluster, and why. Reasons are an interface: people match on them, and `docs/status.md` lists them all.
+
+use super::conditions::{DEGRADED, GATEWAY_SYNCED, MEMBERSHIP_FORMED, READY, RECONCILING, SESSIONS_PROTECTED, STALLED, Verdict};
+use super::{Failure, Stall};
+use crate::cluster::Cluster;
+use crate::pace::{Plan, Stage};
+use crate::problems::Problem;
+use crate::survey::{Protection, Survey};
+
+/// A condition's type and what it says.
+type Typed = (&'static str, Verdict);
+
+pub(super) fn of_applied(cluster: &Cluster, survey: &Survey, plan: &Plan) -> Vec<Typed> {
+    let ready = ready(cluster, survey);
+    let reconciling = reconciling(cluster, survey, plan, &ready);
+    let mut verdicts = of_survey(cluster, survey, &survey.problems);
+    verdicts.extend([(READY, ready), (RECONCILING, reconciling), (STALLED, Verdict::no("Progressing", "nothing is in the way"))]);
+    verdicts
+}
+
+pub(super) fn of_failed(cluster: &Cluster, survey: &Survey, failure: &Failure) -> Vec<Typed> {
+    match failure {
+        Failure::Stall(stall) => {
+            let mut verdicts = of_survey(cluster, survey, &survey.problems);
+            verdicts.extend(of_stall(stall));
+            verdicts
+        }
+        Failure::Problem(problem) => {
+            let problems: Vec<Problem> = std::iter::once(problem.clone()).chain(survey.problems.iter().cloned()).collect();
+            let mut verdicts = of_survey(cluster, survey, &problems);
+            verdicts.push((READY, Verdict::no(&problem.reason, &problem.message)));
+            verdicts.push((RECONCILING, Verdict::yes("Retrying", "the operator tries again")));
+            verdicts.push((STALLED, Verdict::no("Progressing", "nothing is in the way")));
+            verdicts
+        }
+    }
+}
+
+pub(super) fn of_stall(stall: &Stall) -> Vec<Typed> {
+    vec![
+        (READY, Verdict::no("Stalled", &stall.message)),
+        (RECONCILING, Verdict::no("Stalled", "the operator waits for a change")),
+        (STALLED, Verdict::yes(stall.reason, &stall.message)),
+    ]
+}
+
+/// What follows from looking alone.
+fn of_survey(cluster: &Cluster, survey: &Survey, problems: &[Problem]) -> Vec<Typed> {
+    vec![
+        (DEGRADED, degraded(problems)),
+        (SESSIONS_PROTECTED, sessions_protected(cluster, survey)),
+        (MEMBERSHIP_FORMED, membership_formed(cluster, survey)),
+        (GATEWAY_SYNCED, gateway_synced(survey)),
+    ]
+}
+
+fn ready(cluster: &Cluster, survey: &Survey) -> Verdict {
+    let (desired, ready) = (cluster.spec.replicas, survey.ready());
+    let there = u32::try_from(survey.members.len()).unwrap_or(u32::MAX);
+    let formed = membership_formed(cluster, survey);
+    if ready < desired {
+        let missing: Vec<String> = (0..desired)
+            .map(|ordinal| holdfast_api::names::member_pod(&cluster.name, ordinal))
+            .filter(|name| !survey.members.iter().any(|member| &member.name == name && member.ready && member.is_full()))
+            .collect();
+        Verdict::no("MembersNotReady", format!("{ready} of {desired} members are ready; not ready: {}", some_of(&missing)))
+    } else if there > desired {
+        Verdict::no("MembersLeaving", format!("{} more than the {desired} members asked for are still there", there - desired))
+    } else if desired > 0 && !formed.status {
+        Verdict::no(&formed.reason, formed.message)
+    } else if survey.gateway.available == 0 {
+        Verdict::no("GatewayNotAvailable", "no gateway takes requests")
+    } else if desired == 0 {
+        Verdict::yes("ScaledToZero", "there are no members, as asked for")
+    } else {
+        Verdict::yes("MembersReady", format!("{ready} of {desired} members are ready"))
+    }
+}
+
+fn reconciling(cluster: &Cluster, survey: &Survey, plan: &Plan, ready: &Verdict) -> Verdict {
+    let waiting = |what: String, wait: &Option<String>| match wait {
+        Some(wait) => format!("{what}; the next one waits for {wait}"),
+        None => what,
+    };
+    let current = plan.replicas;
+    match &plan.stage {
+        Stage::ScalingUp => Verdict::yes("ScalingUp", format!("adding members, up to {}", cluster.spec.replicas)),
+        Stage::ScalingDown(wait) => Verdict::yes(
+            "ScalingDown",
+            waiting(format!("removing members one by one, from {current} down to {}", cluster.spec.replicas), wait),
+        ),
+        Stage::Updating(wait) => {
+            let left = survey.members.iter().filter(|member| member.outdated).count();
+            Verdict::yes("Updating", waiting(format!("replacing members one by one, {left} to go"), wait))
+        }
+        Stage::Steady if !ready.status => Verdict::yes(&ready.reason, ready.message.clone()),
+        Stage::Steady if survey.gateway.updated < survey.gateway.desired => {
+            let gateway = gateway_synced(survey);
+            Verdict::yes(&gateway.reason, gateway.message)
+        }
+        Stage::Steady => Verdict::no("UpToDate", "the cluster is as asked for"),
+    }
+}
+
+fn degraded(problems: &[Problem]) -> Verdict {
+    let Some(first) = problems.first() else { return Verdict::no("NoProblem", "no problem is known") };
+    let messages: Vec<String> = problems.iter().map(|problem| problem.message.clone()).collect();
+    Verdict::yes(&first.reason, some_of(&messages))
+}
+
+fn sessions_protected(cluster: &Cluster, survey: &Survey) -> Verdict {
+    let copies = survey.copies;
+    match survey.protection() {
+        Protection::Protected => Verdict::yes("AllCopies", "every session has all its copies"),
+        _ if cluster.spec.replicas == 0 => Verdict::no("ScaledToZero", "there are no members, as asked for"),
+        Protection::Unsettled => Verdict::no("CopiesMissing", "the members have changed, and copies are being made"),
+        Protection::FewerMembersThanCopies => {
+            let full = survey.view.as_ref().map_or(0, |view| view.full);
+            let needed = copies + 1;
+            Verdict::no("FewerMembersThanCopies", format!("a session and its copies need {needed} members; in the view: {full}"))
+        }
+        Protection::NoView => Verdict::no("NoView", "the members have not formed a view yet"),
+    }
+}
+
+fn membership_formed(cluster: &Cluster, survey: &Survey) -> Verdict {
+    let desired = cluster.spec.replicas;
+    let Some(view) = survey.view.as_ref().filter(|view| view.epoch > 0) else {
+        return Verdict::no("NoView", "the members have not formed a view yet");
+    };
+    if desired == 0 {
+        return Verdict::no("ScaledToZero", "there are no members, as asked for");
+    }
+    let outside: Vec<String> = (0..desired)
+        .map(|ordinal| holdfast_api::names::member_pod(&cluster.name, ordinal))
+        .filter(|name| !survey.members.iter().any(|member| &member.name == name && member.is_full()))
+        .collect();
+    if outside.is_empty() {
+        Verdict::yes("Formed", format!("all {desired} members are in the view"))
+    } else {
+        Verdict::no(
+            "MembersMissing",
+            format!("{} of {desired} members are in the view; not in it: {}", view.full.min(desired), some_of(&outside)),
+        )
+    }
+}
+
+fn gateway_synced(survey: &Survey) -> Verdict {
+    let gateway = &survey.gateway;
+    let of = format!("{} of {} gateways take requests", gateway.available, gateway.desired);
+    if gateway.available < gateway.desired || gateway.desired == 0 {
+        Verdict::no("GatewayNotAvailable", of)
+    } else if gateway.updated < gateway.desired {
+        Verdict::no("GatewayUpdating", format!("{} of {} gateways are up to date", gateway.updated, gateway.desired))
+    } else {
+        Verdict::yes("GatewayAvailable", of)
+    }
+}
+
+/// The first few of a list, and how many more: a message is for people.
+fn some_of(list: &[String]) -> String {
+    const SHOWN: usize = 5;
+    match list.len().checked_sub(SHOWN) {
+        None | Some(0) => list.join(", "),
+        Some(more) => format!("{} and {more} more", list[..SHOWN].join(", ")),
+    }
+}
