@@ -63,7 +63,7 @@ impl Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The HTTP client could not be made.
-    #[error("failed to set up the HTTP client of user {user}: {source}")]
+    #[error("failed to set up the HTTP client of user {user}")]
     Client {
         /// Which user.
         user: usize,

@@ -32,7 +32,7 @@ pub(super) async fn dump(stage: &Stage, folder: &Path) {
             save(folder, file, stage.kubectl(arguments).await);
         }
         for namespace in [NAMESPACE, SYSTEM] {
-            let pods: Api<Pod> = Api::namespaced(stage.client.clone(), namespace);
+            let pods: Api<Pod> = Api::namespaced(stage.cluster.client(), namespace);
             let Ok(pods) = pods.list(&ListParams::default()).await else { continue };
             for pod in pods {
                 logs(stage, folder, namespace, &pod).await;

@@ -1,21 +1,24 @@
 //! The shop on a Kubernetes: Holdfast installed by its chart, the shop's `SessionCluster` applied, its state waited for, its pods
 //! found. What the demo and the end-to-end tests have in common; neither knows here whether the cluster is the lab's.
 
+mod acts;
 mod dump;
+mod images;
 mod settled;
 mod waits;
 
-use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::path::Path;
 use std::time::Duration;
 
-use holdfast_api::{SessionCluster, names};
+use holdfast_api::{SessionCluster, SessionView, names};
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
-use kube::{Client, ResourceExt};
 use serde_json::json;
-use tokio::process::Command;
 
+use crate::cluster::{self, Cluster};
+
+pub use acts::Victim;
 pub use settled::{Wanted, epoch, is_true, settled};
 pub use waits::{NotYet, eventually};
 
@@ -26,35 +29,28 @@ pub const NAMESPACE: &str = "default";
 /// The shop's name.
 pub const SHOP: &str = "shop";
 
-const COMMAND_LIMIT: Duration = Duration::from_secs(180);
-
 /// Why a step on the stage failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A program could not be run.
-    #[error("failed to run {program}: {source}")]
-    Run {
-        /// Which.
-        program: PathBuf,
+    /// kubectl, helm or the lab.
+    #[error(transparent)]
+    Cluster(#[from] cluster::Error),
+    /// cargo could not build the product.
+    #[error("failed to build the images' programs: cargo ended with {0}")]
+    Build(std::process::ExitStatus),
+    /// An image could not be written.
+    #[error(transparent)]
+    Image(#[from] cluster::archive::Error),
+    /// A file or a program could not be used.
+    #[error("failed to use {path}")]
+    File {
+        /// The file.
+        path: String,
         /// What the system says.
         source: std::io::Error,
     },
-    /// A program ran too long.
-    #[error("{command} was not done after {COMMAND_LIMIT:?}")]
-    Overdue {
-        /// The command line.
-        command: String,
-    },
-    /// A program failed.
-    #[error("{command} failed: {message}")]
-    Failed {
-        /// The command line.
-        command: String,
-        /// What it wrote to its standard error.
-        message: String,
-    },
     /// The API server refused, or did not answer.
-    #[error("failed to {what}: {source}")]
+    #[error("failed to {what}")]
     Api {
         /// What was being done.
         what: String,
@@ -64,17 +60,6 @@ pub enum Error {
     /// Something did not become so in time.
     #[error(transparent)]
     NotYet(#[from] NotYet),
-}
-
-/// The programs that people use on a cluster, and the cluster that they speak to.
-#[derive(Debug, Clone)]
-pub struct Tools {
-    /// kubectl.
-    pub kubectl: PathBuf,
-    /// helm.
-    pub helm: PathBuf,
-    /// The cluster, for both.
-    pub kubeconfig: PathBuf,
 }
 
 /// Where the images come from.
@@ -92,23 +77,19 @@ impl Images {
     pub fn of_the_lab() -> Self {
         Self { registry: "localhost".to_owned(), tag: "dev".to_owned() }
     }
-}
 
-/// A Kubernetes with its tools.
-#[derive(Clone)]
-pub struct Stage {
-    /// A client with full rights.
-    pub client: Client,
-    /// kubectl and helm.
-    pub tools: Tools,
-    /// The sources: the chart and the examples are read from there.
-    pub sources: PathBuf,
-}
-
-impl std::fmt::Debug for Stage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stage").field("tools", &self.tools).finish_non_exhaustive()
+    /// One of them: `operator`, `runtime`, `gateway` or `shop`.
+    #[must_use]
+    pub fn reference(&self, image: &str) -> String {
+        format!("{}/holdfast/{image}:{}", self.registry, self.tag)
     }
+}
+
+/// A Kubernetes with the shop on it, or to be.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    /// The cluster.
+    pub cluster: Cluster,
 }
 
 fn refused(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Error {
@@ -118,44 +99,32 @@ fn refused(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Error {
 impl Stage {
     /// A stage on a cluster.
     #[must_use]
-    pub fn new(client: Client, tools: Tools) -> Self {
-        Self { client, tools, sources: sources() }
+    pub fn new(cluster: Cluster) -> Self {
+        Self { cluster }
     }
 
-    /// Runs kubectl and answers what it wrote to its standard output.
+    /// Whether the cluster is one of this machine, so that its machines and containers can be harmed.
+    #[must_use]
+    pub fn is_lab(&self) -> bool {
+        !self.cluster.nodes().is_empty()
+    }
+
+    /// Runs kubectl and answers what it printed.
     ///
     /// # Errors
-    /// When it cannot be run, fails or takes too long.
+    /// When it fails.
     pub async fn kubectl(&self, arguments: &[&str]) -> Result<String, Error> {
-        self.run(&self.tools.kubectl, arguments).await
+        Ok(self.cluster.kubectl(arguments).await?)
     }
 
-    /// Runs helm, as [`Self::kubectl`].
+    /// Builds the images of these sources and brings them into every node of a cluster of this machine.
     ///
     /// # Errors
-    /// When it cannot be run, fails or takes too long.
-    pub async fn helm(&self, arguments: &[&str]) -> Result<String, Error> {
-        self.run(&self.tools.helm, arguments).await
-    }
-
-    async fn run(&self, program: &Path, arguments: &[&str]) -> Result<String, Error> {
-        let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy();
-        let command = format!("{name} {}", arguments.join(" "));
-        let running = Command::new(program)
-            .args(arguments)
-            .env("KUBECONFIG", &self.tools.kubeconfig)
-            .current_dir(&self.sources)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
-        let output: Output = match tokio::time::timeout(COMMAND_LIMIT, running).await {
-            Ok(output) => output.map_err(|source| Error::Run { program: program.to_owned(), source })?,
-            Err(_) => return Err(Error::Overdue { command }),
-        };
-        if !output.status.success() {
-            return Err(Error::Failed { command, message: String::from_utf8_lossy(&output.stderr).trim().to_owned() });
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    /// When cargo fails, or a node does not take them.
+    pub async fn bring_images(&self) -> Result<Images, Error> {
+        let images = Images::of_the_lab();
+        images::bring(&self.cluster, &images).await?;
+        Ok(images)
     }
 
     /// Installs Holdfast by its chart, or brings it up to date, and waits until the operator runs.
@@ -164,29 +133,58 @@ impl Stage {
     /// What helm says.
     pub async fn install_holdfast(&self, images: &Images) -> Result<(), Error> {
         let (registry, tag) = (format!("images.registry={}", images.registry), format!("images.tag={}", images.tag));
-        let arguments = ["upgrade", "--install", "holdfast", "charts/holdfast", "--namespace", SYSTEM, "--create-namespace"];
+        let chart = source("charts/holdfast");
+        let arguments = ["upgrade", "--install", "holdfast", &chart, "--namespace", SYSTEM, "--create-namespace"];
         let settings = ["--set", &registry, "--set", &tag, "--wait", "--timeout", "120s"];
-        self.helm(&[&arguments[..], &settings].concat()).await.map(drop)
+        self.cluster.helm([&arguments[..], &settings].concat()).await?;
+        Ok(())
     }
 
-    /// Applies the shop's `SessionCluster` from the examples.
+    /// Applies the shop's `SessionCluster` from the examples, as people do: with `kubectl apply`.
     ///
     /// # Errors
-    /// What kubectl says.
-    pub async fn apply_shop(&self) -> Result<(), Error> {
-        self.kubectl(&["apply", "-n", NAMESPACE, "-f", "examples/shop/sessioncluster.yaml"]).await.map(drop)
+    /// What kubectl says, or why the file could not be read.
+    pub async fn apply_shop(&self, images: &Images) -> Result<(), Error> {
+        let path = source("examples/shop/sessioncluster.yaml");
+        let unusable = |source| Error::File { path: path.clone(), source };
+        let manifest = std::fs::read_to_string(&path).map_err(unusable)?;
+        let manifest = manifest.replace(&Images::of_the_lab().reference(SHOP), &images.reference(SHOP));
+        let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().map_err(unusable)?;
+        std::io::Write::write_all(&mut file, manifest.as_bytes()).map_err(unusable)?;
+        self.kubectl(&["apply", "-n", NAMESPACE, "-f", &file.path().to_string_lossy()]).await.map(drop)
+    }
+
+    /// Opens the shop on 127.0.0.1, at `port` if it is free, until the cluster goes down. Answers its URL.
+    ///
+    /// # Errors
+    /// When the Service is not there or nothing can listen.
+    pub async fn open_to_the_host(&self, port: u16) -> Result<String, Error> {
+        let service = names::gateway_service(SHOP);
+        let address = match self.cluster.forward_service_detached(NAMESPACE, &service, names::SERVICE_PORT, Some(port)).await {
+            Err(cluster::Error::Forward(cluster::forward::Error::Listen { .. })) => {
+                self.cluster.forward_service_detached(NAMESPACE, &service, names::SERVICE_PORT, None).await?
+            }
+            answer => answer?,
+        };
+        Ok(format!("http://{address}"))
     }
 
     /// The `SessionCluster`s where the shop is.
     #[must_use]
     pub fn session_clusters(&self) -> Api<SessionCluster> {
-        Api::namespaced(self.client.clone(), NAMESPACE)
+        Api::namespaced(self.cluster.client(), NAMESPACE)
+    }
+
+    /// The registers of the members' views where the shop is.
+    #[must_use]
+    pub fn session_views(&self) -> Api<SessionView> {
+        Api::namespaced(self.cluster.client(), NAMESPACE)
     }
 
     /// The pods where the shop is.
     #[must_use]
     pub fn pods(&self) -> Api<Pod> {
-        Api::namespaced(self.client.clone(), NAMESPACE)
+        Api::namespaced(self.cluster.client(), NAMESPACE)
     }
 
     /// The shop as it is now.
@@ -244,7 +242,7 @@ impl Stage {
     /// # Errors
     /// When the API server refuses, or there is none.
     pub async fn kill_operator(&self) -> Result<usize, Error> {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), SYSTEM);
+        let pods: Api<Pod> = Api::namespaced(self.cluster.client(), SYSTEM);
         let all = pods.list(&ListParams::default()).await.map_err(refused("list the operator's pods"))?;
         for pod in &all.items {
             let name = pod.name_any();
@@ -274,7 +272,9 @@ pub fn node_of(pod: &Pod) -> Option<&str> {
     pod.spec.as_ref()?.node_name.as_deref()
 }
 
-/// The top of the sources, where the chart and the examples are.
-fn sources() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie in a folder of the sources").to_owned()
+/// A file or folder of the sources, by its path from their top.
+#[must_use]
+pub fn source(path: &str) -> String {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie in a folder of the sources");
+    top.join(path).to_string_lossy().into_owned()
 }

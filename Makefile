@@ -1,0 +1,50 @@
+# What people, CI and everybody use. Each command does its own set-up, shows progress, and ends with a one-line verdict.
+#
+#   make demo    a shop with 200 people in it on a real Kubernetes on this machine, while its pods, a node, the operator and
+#                the API server are taken away; then the shop on 127.0.0.1
+#   make down    ends every cluster of this machine, and all that belongs to it
+#   make test    formatting, lints, unit tests, generated files, the chart, then the end-to-end tests on a real Kubernetes
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+.PHONY: help demo down test tools
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+# What must be there before cargo can install the rest.
+tools:
+	@need() { command -v "$$1" >/dev/null || { echo "$$1 is missing: $$2" >&2; exit 1; }; }
+	need cargo "install Rust 1.95 or newer (https://rustup.rs)"
+	need go "install Go 1.24 or newer (https://go.dev/dl): Kubernetes is built with it, once"
+	need cc "apt-get install build-essential"
+
+demo: tools
+	@cargo run --quiet --package holdfast-tests --bin demo -- $(ARGS)
+
+down: tools
+	@cargo run --quiet --package holdfast-tests --bin cluster -- down --all
+	echo "down: nothing is left"
+
+test: tools
+	@step() {
+		echo; echo "== $$1"; shift
+		local began=$$SECONDS
+		"$$@"
+		echo "== done in $$((SECONDS - began)) s"
+	}
+	verdict() {
+		local code=$$? word=passed
+		[ $$code -eq 0 ] || word=FAILED
+		printf '\nmake test: %s in %d min %02d s\n' $$word $$((SECONDS / 60)) $$((SECONDS % 60))
+	}
+	trap verdict EXIT
+
+	step "Formatting" cargo fmt --all --check
+	step "Lints" cargo clippy --workspace --all-targets -- --deny warnings
+	step "Lints of the end-to-end tests" cargo clippy --package holdfast-tests --test e2e -- --deny warnings
+	step "Unit tests, and that generated files are up to date" cargo test --workspace
+	step "The chart and the end-to-end tests" cargo test --package holdfast-tests --test e2e -- $(ARGS)

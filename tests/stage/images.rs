@@ -1,0 +1,53 @@
+//! The product's images: four static binaries, built by cargo, each the only file of an image that is written and loaded without
+//! any build tool or registry.
+
+use std::path::{Path, PathBuf};
+
+use tokio::process::Command;
+
+use super::{Error, Images, source};
+use crate::cluster::archive::{self, Image};
+use crate::cluster::Cluster;
+
+/// Package, binary and image: `holdfast-runtime` is the only file of `holdfast/runtime`.
+const PROGRAMS: [(&str, &str, &str); 4] = [
+    ("holdfast-operator", "holdfast-operator", "operator"),
+    ("holdfast-runtime", "holdfast-runtime", "runtime"),
+    ("holdfast-gateway", "holdfast-gateway", "gateway"),
+    ("shop", "shop", "shop"),
+];
+/// Static binaries need the target named, or cargo builds its own build scripts static too, which fails for procedural macros.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+const USER: &str = "65532:65532";
+
+/// Builds what has changed, and brings the images into every node.
+pub(super) async fn bring(cluster: &Cluster, images: &Images) -> Result<(), Error> {
+    let folder = PathBuf::from(source("target/images"));
+    let unusable = |path: &Path| {
+        let path = path.display().to_string();
+        move |source| Error::File { path, source }
+    };
+    build().await?;
+    std::fs::create_dir_all(&folder).map_err(unusable(&folder))?;
+    for (_, program, image) in PROGRAMS {
+        let program_path = PathBuf::from(source(&format!("target/{TARGET}/release/{program}")));
+        let archive_path = folder.join(format!("{image}.tar"));
+        let reference = images.reference(image);
+        archive::write(&Image { reference: &reference, program: &program_path, name: program, user: USER }, &archive_path)?;
+        cluster.load_image(&archive_path).await?;
+    }
+    Ok(())
+}
+
+/// Cargo shows its own progress.
+async fn build() -> Result<(), Error> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--release", "--locked", "--target", TARGET]);
+    for (package, ..) in PROGRAMS {
+        cargo.args(["--package", package]);
+    }
+    // Not those of a cargo that runs this: they would be another build's.
+    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").env_remove("CARGO_ENCODED_RUSTFLAGS").current_dir(source("."));
+    let status = cargo.kill_on_drop(true).status().await.map_err(|source| Error::File { path: "cargo".to_owned(), source })?;
+    if status.success() { Ok(()) } else { Err(Error::Build(status)) }
+}
