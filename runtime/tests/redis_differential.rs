@@ -11,6 +11,7 @@ use holdfast_runtime::redis::Settings;
 use support::client::{Client, parts, request};
 use support::memory::Memory;
 
+/// Of the random commands; another one may be given as HOLDFAST_SEED.
 const SEED: u64 = 7;
 const SEQUENCES: usize = 500;
 const COMMANDS: usize = 20;
@@ -49,6 +50,10 @@ impl Drop for Reference {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn seed() -> u64 {
+    std::env::var("HOLDFAST_SEED").ok().map_or(SEED, |seed| seed.parse().expect("HOLDFAST_SEED is a number"))
 }
 
 /// SplitMix64: the same numbers for ever, which a library's generator does not promise.
@@ -98,8 +103,18 @@ impl Generator {
     fn time(&mut self, millis: bool, absolute: bool) -> Vec<u8> {
         if self.random.one_in(5) {
             let odd: [&[u8]; 12] = [
-                b"0", b"-1", b"x", b"", b"01", b" 1", b"1.5", b"9223372036854775807", b"9223372036854775", b"-9223372036854775808",
-                b"-9223372036854775", b"92233720368547758080",
+                b"0",
+                b"-1",
+                b"x",
+                b"",
+                b"01",
+                b" 1",
+                b"1.5",
+                b"9223372036854775807",
+                b"9223372036854775",
+                b"-9223372036854775808",
+                b"-9223372036854775",
+                b"92233720368547758080",
             ];
             return self.random.pick(&odd).to_vec();
         }
@@ -140,14 +155,60 @@ impl Generator {
 
     fn command(&mut self) -> Words {
         let name = self.random.pick(&[
-            "get", "set", "set", "set", "setex", "psetex", "setnx", "getset", "getex", "getdel", "mget", "strlen", "del", "unlink", "exists",
-            "type", "expire", "pexpire", "expireat", "pexpireat", "persist", "ttl", "pttl", "hset", "hset", "hmset", "hsetnx", "hget", "hmget",
-            "hgetall", "hkeys", "hvals", "hlen", "hexists", "hdel", "scan", "keys", "dbsize", "ping", "echo", "select", "auth", "hello", "client",
-            "config", "command", "nosuch", "reset",
+            "get",
+            "set",
+            "set",
+            "set",
+            "setex",
+            "psetex",
+            "setnx",
+            "getset",
+            "getex",
+            "getdel",
+            "mget",
+            "strlen",
+            "del",
+            "unlink",
+            "exists",
+            "type",
+            "expire",
+            "pexpire",
+            "expireat",
+            "pexpireat",
+            "persist",
+            "ttl",
+            "pttl",
+            "hset",
+            "hset",
+            "hmset",
+            "hsetnx",
+            "hget",
+            "hmget",
+            "hgetall",
+            "hkeys",
+            "hvals",
+            "hlen",
+            "hexists",
+            "hdel",
+            "scan",
+            "keys",
+            "dbsize",
+            "ping",
+            "echo",
+            "select",
+            "auth",
+            "hello",
+            "client",
+            "config",
+            "command",
+            "nosuch",
+            "reset",
         ]);
         let mut words = vec![name.as_bytes().to_vec()];
         match name {
-            "get" | "getdel" | "strlen" | "type" | "persist" | "ttl" | "pttl" | "hgetall" | "hkeys" | "hvals" | "hlen" => words.push(self.key()),
+            "get" | "getdel" | "strlen" | "type" | "persist" | "ttl" | "pttl" | "hgetall" | "hkeys" | "hvals" | "hlen" => {
+                words.push(self.key())
+            }
             "set" => {
                 words.extend([self.key(), self.word()]);
                 words.extend(self.set_options());
@@ -191,31 +252,52 @@ impl Generator {
             "echo" => words.push(self.word()),
             "ping" if self.random.one_in(2) => words.push(self.word()),
             "select" => words.push(self.random.pick::<&[u8]>(&[b"0", b"1", b"-1", b"x", b"2147483648"]).to_vec()),
-            "auth" => words.extend((0..1 + self.random.below(3)).map(|_| self.random.pick::<&[u8]>(&[b"default", b"x"]).to_vec()).collect::<Words>()),
+            "auth" => words
+                .extend((0..1 + self.random.below(3)).map(|_| self.random.pick::<&[u8]>(&[b"default", b"x"]).to_vec()).collect::<Words>()),
             "hello" => {
-                words.extend((0..self.random.below(2)).map(|_| self.random.pick::<&[u8]>(&[b"2", b"3", b"4", b"x"]).to_vec()).collect::<Words>());
+                words.extend(
+                    (0..self.random.below(2)).map(|_| self.random.pick::<&[u8]>(&[b"2", b"3", b"4", b"x"]).to_vec()).collect::<Words>(),
+                );
                 if words.len() == 2 && self.random.one_in(2) {
-                    let options: [&[&[u8]]; 5] = [&[b"AUTH", b"default", b"x"], &[b"auth", b"x", b"y"], &[b"setname", b"me"], &[b"SETNAME"], &[b"zz"]];
+                    let options: [&[&[u8]]; 5] =
+                        [&[b"AUTH", b"default", b"x"], &[b"auth", b"x", b"y"], &[b"setname", b"me"], &[b"SETNAME"], &[b"zz"]];
                     words.extend(self.random.pick(&options).iter().map(|word| word.to_vec()));
                 }
             }
             "client" => {
                 let options: [&[&[u8]]; 12] = [
-                    &[b"getname"], &[b"SETNAME", b"me"], &[b"setname", b"not me"], &[b"setname", b""], &[b"setname"], &[b"zz"],
-                    &[b"no-evict", b"on"], &[b"no-evict", b"zz"], &[b"list", b"type", b"zz"], &[b"list", b"zz"], &[b"list", b"id", b"x"], &[b"id", b"x"],
+                    &[b"getname"],
+                    &[b"SETNAME", b"me"],
+                    &[b"setname", b"not me"],
+                    &[b"setname", b""],
+                    &[b"setname"],
+                    &[b"zz"],
+                    &[b"no-evict", b"on"],
+                    &[b"no-evict", b"zz"],
+                    &[b"list", b"type", b"zz"],
+                    &[b"list", b"zz"],
+                    &[b"list", b"id", b"x"],
+                    &[b"id", b"x"],
                 ];
                 words.extend(self.random.pick(&options).iter().map(|word| word.to_vec()));
             }
             "config" => {
                 let options: [&[&[u8]]; 7] = [
-                    &[b"GET", b"databases"], &[b"get", b"SAVE"], &[b"get", b"maxmemory-polic?"], &[b"get", b"nosuch"], &[b"get"], &[b"zz"], &[b"get", b"timeout"],
+                    &[b"GET", b"databases"],
+                    &[b"get", b"SAVE"],
+                    &[b"get", b"maxmemory-polic?"],
+                    &[b"get", b"nosuch"],
+                    &[b"get"],
+                    &[b"zz"],
+                    &[b"get", b"timeout"],
                 ];
                 words.extend(self.random.pick(&options).iter().map(|word| word.to_vec()));
             }
             "command" => words.push(self.random.pick::<&[u8]>(&[b"zz", b"a\r\nb"]).to_vec()),
             "nosuch" => {
                 words[0] = self.random.pick::<&[u8]>(&[b"nosuch", b"", b"a\r\nb", b"a\x00b", b"\xff", &[b'x'; 200]]).to_vec();
-                (0..self.random.below(4)).for_each(|_| words.push(self.random.pick::<&[u8]>(&[b"a", b"", b"\r\n", b"b\x00c", &[b'y'; 100]]).to_vec()));
+                (0..self.random.below(4))
+                    .for_each(|_| words.push(self.random.pick::<&[u8]>(&[b"a", b"", b"\r\n", b"b\x00c", &[b'y'; 100]]).to_vec()));
             }
             _ => {}
         }
@@ -307,6 +389,16 @@ async fn scan(client: &mut Client, words: &Words) -> Result<Vec<Vec<u8>>, Vec<u8
     }
 }
 
+/// The reply of Redis. Its DBSIZE counts sessions whose time is over until it comes to remove them; KEYS does not.
+async fn theirs_to(client: &mut Client, words: &[&[u8]]) -> Vec<u8> {
+    let reply = client.ask(words).await;
+    if words[0].eq_ignore_ascii_case(b"dbsize") && reply.starts_with(b":") {
+        let live = parts(&client.ask(&[b"KEYS", b"*"]).await).1.len();
+        return format!(":{live}\r\n").into_bytes();
+    }
+    reply
+}
+
 fn shown(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()
 }
@@ -317,7 +409,7 @@ async fn every_reply_is_that_of_redis() {
     let memory = Memory::new(1 << 20);
     let door = support::open(memory.clone(), Settings::default()).await;
     for protocol in ["2", "3"] {
-        let mut generator = Generator { random: Random(SEED), times: 0 };
+        let mut generator = Generator { random: Random(seed()), times: 0 };
         let mut ours = Client::connect(door.address).await;
         let mut theirs = Client::connect(reference.address).await;
         for sequence in 0..SEQUENCES {
@@ -333,14 +425,15 @@ async fn every_reply_is_that_of_redis() {
                 history += &format!("\n  {}", words.iter().map(|word| format!("\"{}\"", shown(word))).collect::<Vec<_>>().join(" "));
                 if words[0].eq_ignore_ascii_case(b"scan") && words.len() > 1 {
                     let (ours, theirs) = (scan(&mut ours, &words).await, scan(&mut theirs, &words).await);
-                    assert_eq!(ours, theirs, "RESP{protocol}, sequence {sequence}:{history}");
+                    assert_eq!(ours, theirs, "seed {}, RESP{protocol}, sequence {sequence}:{history}", seed());
                     continue;
                 }
                 let bytes: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-                let (ours, theirs) = (ours.ask(&bytes).await, theirs.ask(&bytes).await);
+                let (ours, theirs) = (ours.ask(&bytes).await, theirs_to(&mut theirs, &bytes).await);
                 assert!(
                     same(&words, &ours, &theirs),
-                    "RESP{protocol}, sequence {sequence}:{history}\n  ours:  {}\n  Redis: {}",
+                    "seed {}, RESP{protocol}, sequence {sequence}:{history}\n  ours:  {}\n  Redis: {}",
+                    seed(),
                     shown(&ours),
                     shown(&theirs)
                 );
@@ -361,24 +454,40 @@ async fn what_is_typed_or_broken_is_answered_as_redis_does() {
     let reference = Reference::start();
     let door = support::open(Memory::new(1 << 20), Settings::default()).await;
     let mut inputs: Vec<Vec<u8>> = [
-        "PING\r\n\r\n  \r\n*0\r\n*-5\r\nECHO 'a b'\n", "*1\r\n$4\r\nPING\r\nPING\r\n", "*x\r\n", "*1 \r\n", "*99999999999\r\n", "*1\r\nPING\r\n",
-        "*1\r\n:4\r\n", "*2\r\n$4\r\nECHO\r\n*1\r\n$1\r\na\r\n", "*1\r\n$-1\r\n", "*1\r\n$x\r\n", "*1\r\n$\r\n", "*1\r\n$536870913\r\n", "*1\r\n$0\r\n\r\n",
-        "echo \"a\r\n", "echo 'a'b\r\n", "POST / HTTP/1.1\r\nHost: x\r\n", "host: x\r\nPING\r\n", "quit now\r\nPING\r\n", "get\r\n", "get a b\r\nset a\r\n",
+        "PING\r\n\r\n  \r\n*0\r\n*-5\r\nECHO 'a b'\n",
+        "*1\r\n$4\r\nPING\r\nPING\r\n",
+        "*x\r\n",
+        "*1 \r\n",
+        "*99999999999\r\n",
+        "*1\r\nPING\r\n",
+        "*1\r\n:4\r\n",
+        "*2\r\n$4\r\nECHO\r\n*1\r\n$1\r\na\r\n",
+        "*1\r\n$-1\r\n",
+        "*1\r\n$x\r\n",
+        "*1\r\n$\r\n",
+        "*1\r\n$536870913\r\n",
+        "*1\r\n$0\r\n\r\n",
+        "echo \"a\r\n",
+        "echo 'a'b\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\n",
+        "host: x\r\nPING\r\n",
+        "quit now\r\nPING\r\n",
+        "get\r\n",
+        "get a b\r\nset a\r\n",
     ]
     .map(|text| text.as_bytes().to_vec())
     .to_vec();
-    inputs.push([b"a", &vec![b'x'; 65_537][..]].concat());
-    inputs.push([b"*", &vec![b'1'; 65_537][..]].concat());
-    inputs.push([b"*1\r\n$", &vec![b'1'; 65_537][..]].concat());
     inputs.push(vec![b'x'; 60_000]);
     inputs.push([request(&[b"SET", b"k", b"v"]), request(&[b"GET", b"k"]), request(&[b"DEL", b"k"])].concat());
-    let mut random = Random(SEED);
+    let mut random = Random(seed());
     inputs.extend((0..200).map(|_| {
         let junk: Vec<u8> = (0..random.below(12)).map(|_| random.pick(b"ab \t\"\"''\\\\xn0f\r\x0b")).collect();
         [b"ECHO ", &junk[..], b"\r\n"].concat()
     }));
+    let mut inputs: Vec<Vec<u8>> = inputs.into_iter().map(|input| [&input[..], b"\r\nQUIT\r\n"].concat()).collect();
+    // Lines without an end. With one, Redis takes them or not, depending on how they arrive.
+    inputs.extend([&b"a"[..], b"*", b"*1\r\n$"].map(|begin| [begin, &vec![b'1'; 65_537][..]].concat()));
     for input in inputs {
-        let input = [&input[..], b"\r\nQUIT\r\n"].concat();
         let (ours, theirs) = (conversation(door.address, &input).await, conversation(reference.address, &input).await);
         assert_eq!(shown(&ours), shown(&theirs), "for {}", shown(&input[..input.len().min(100)]));
     }

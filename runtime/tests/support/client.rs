@@ -12,36 +12,36 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection.
-pub struct Client {
-    pub stream: TcpStream,
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
     received: Vec<u8>,
 }
 
 impl Client {
-    pub async fn connect(address: SocketAddr) -> Client {
+    pub(crate) async fn connect(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).await.expect("somebody listens");
         stream.set_nodelay(true).expect("a socket");
         Client { stream, received: Vec::new() }
     }
 
-    pub async fn send(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
         timeout(PATIENCE, self.stream.write_all(bytes)).await.expect("in time").expect("connected");
     }
 
     /// Sends a request and returns the bytes of its reply.
-    pub async fn ask(&mut self, words: &[&[u8]]) -> Vec<u8> {
+    pub(crate) async fn ask(&mut self, words: &[&[u8]]) -> Vec<u8> {
         self.send(&request(words)).await;
         self.reply().await
     }
 
     /// The same for a request without odd bytes, as text.
-    pub async fn tell(&mut self, line: &str) -> String {
+    pub(crate) async fn tell(&mut self, line: &str) -> String {
         let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
         String::from_utf8(self.ask(&words).await).expect("text")
     }
 
     /// The bytes of the next reply.
-    pub async fn reply(&mut self) -> Vec<u8> {
+    pub(crate) async fn reply(&mut self) -> Vec<u8> {
         loop {
             if let Some(end) = end_of_reply(&self.received, 0) {
                 return self.received.drain(..end).collect();
@@ -52,7 +52,7 @@ impl Client {
     }
 
     /// All bytes until the other side closes.
-    pub async fn rest(&mut self) -> Vec<u8> {
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
         let mut rest = std::mem::take(&mut self.received);
         timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await.expect("an end in time").expect("an end in order");
         rest
@@ -60,7 +60,7 @@ impl Client {
 }
 
 /// A request in the form that libraries send.
-pub fn request(words: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn request(words: &[&[u8]]) -> Vec<u8> {
     let mut out = format!("*{}\r\n", words.len()).into_bytes();
     for word in words {
         out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
@@ -91,7 +91,7 @@ fn elements(bytes: &[u8], at: usize) -> Option<(Range<usize>, usize)> {
 }
 
 /// The replies inside of an array, set or map, and its first line.
-pub fn parts(reply: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
+pub(crate) fn parts(reply: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
     let (header, count) = elements(reply, 0).expect("a reply");
     let (mut parts, mut at) = (Vec::new(), header.end);
     for _ in 0..count {

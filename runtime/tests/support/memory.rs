@@ -11,22 +11,22 @@ use holdfast_runtime::redis::{Counts, Sessions};
 
 /// The sessions.
 #[derive(Clone)]
-pub struct Memory {
+pub(crate) struct Memory {
     values: Arc<Mutex<HashMap<Bytes, Value>>>,
     begin: Instant,
     max_bytes: u64,
     /// How long each command takes, as if keepers had to be asked.
-    pub delay: Duration,
+    pub(crate) delay: Duration,
 }
 
 impl Memory {
     /// None yet.
-    pub fn new(max_bytes: u64) -> Memory {
+    pub(crate) fn new(max_bytes: u64) -> Memory {
         Memory { values: Arc::default(), begin: Instant::now(), max_bytes, delay: Duration::ZERO }
     }
 
     /// Forgets all.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.values.lock().expect("no test panics with it").clear();
     }
 

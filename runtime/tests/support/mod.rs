@@ -3,21 +3,21 @@
 // Each test file is a program of its own and uses a part of this.
 #![allow(dead_code)]
 
-pub mod client;
-pub mod memory;
+pub(crate) mod client;
+pub(crate) mod memory;
 
 use holdfast_runtime::redis::{Server, Sessions, Settings};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// A front door that is attended; it ends with this.
-pub struct Door {
+pub(crate) struct Door {
     /// Where.
-    pub address: std::net::SocketAddr,
+    pub(crate) address: std::net::SocketAddr,
     /// Ends it in order.
-    pub shutdown: CancellationToken,
+    pub(crate) shutdown: CancellationToken,
     /// Its task.
-    pub task: JoinHandle<()>,
+    pub(crate) task: JoinHandle<()>,
 }
 
 impl Drop for Door {
@@ -27,7 +27,7 @@ impl Drop for Door {
 }
 
 /// Opens a front door on a free port of loopback.
-pub async fn open<S: Sessions>(sessions: S, settings: Settings) -> Door {
+pub(crate) async fn open<S: Sessions>(sessions: S, settings: Settings) -> Door {
     let server = Server::bind(Settings { listen: ([127, 0, 0, 1], 0).into(), ..settings }).await.expect("a free port");
     let (address, shutdown) = (server.address(), CancellationToken::new());
     let task = tokio::spawn(server.run(sessions, shutdown.clone()));

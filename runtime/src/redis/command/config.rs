@@ -52,8 +52,17 @@ impl Patterns {
             ("unixsocket", socket.unwrap_or_default()),
             ("unixsocketperm", "777".into()),
         ];
-        let asked = |name: &str| self.0.iter().any(|pattern| glob::matches_name(pattern, name.as_bytes()));
-        let found = all.into_iter().filter(|(name, _)| asked(name));
-        Value::Map(found.map(|(name, value)| (Value::fixed(name), Value::Bulk(value.into()))).collect())
+        let mut found: Vec<(Bytes, String)> = Vec::new();
+        for pattern in self.0 {
+            let literal = !pattern.iter().any(|byte| b"[*?".contains(byte));
+            for (name, value) in &all {
+                let fits = if literal { pattern.eq_ignore_ascii_case(name.as_bytes()) } else { glob::matches_name(&pattern, name.as_bytes()) };
+                if fits && !found.iter().any(|(before, _)| before.eq_ignore_ascii_case(name.as_bytes())) {
+                    // As in Redis: a name comes back as it was spelled, a pattern does not.
+                    found.push((if literal { pattern.clone() } else { Bytes::from_static(name.as_bytes()) }, value.clone()));
+                }
+            }
+        }
+        Value::Map(found.into_iter().map(|(name, value)| (Value::Bulk(name), Value::Bulk(value.into()))).collect())
     }
 }

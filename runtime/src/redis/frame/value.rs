@@ -58,8 +58,9 @@ impl Value {
             }
             Value::Error(text) => {
                 out.put_u8(b'-');
-                // Errors repeat what the client sent, and a line end in it would begin another reply.
-                out.extend(text.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
+                // Errors repeat what the client sent, and a line end in it would begin another reply. As in Redis, one at the end goes.
+                let end = text.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
+                out.extend(text[..end].iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
                 out.put_slice(b"\r\n");
             }
             Value::Int(number) => {
