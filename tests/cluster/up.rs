@@ -128,10 +128,11 @@ pub(super) async fn start(state: &State, nodes: u8, programs: &Programs, progres
     for daemon in control_plane::second(state, &topology) {
         daemon.start(state)?;
     }
+    // First, as the nodes' rights are among it.
+    install_addons(state, &topology).await?;
     for name in &topology.nodes {
         node::start_agents(state, &topology, name)?;
     }
-    install_addons(state, &topology).await?;
     wait_for_nodes(&client, &topology).await?;
     step.done();
 
