@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::client::{CommandState, Hint};
+use super::client::{ClientCommand, CommandState, Hint};
 use super::link::Link;
 use super::record::Slot;
 use super::{Engine, Output};
@@ -173,21 +173,26 @@ impl Engine {
         if self.membership.is_finishing() {
             return self.leave_for_good();
         }
-        let pending: Vec<u64> = self.commands.keys().copied().collect();
-        for request in pending {
-            match self.commands.get(&request).map(|command| command.state) {
-                Some(CommandState::Idle(_)) | None => {}
-                Some(_) => self.lost(request),
-            }
-        }
+        self.lose_commands();
         self.forget_everything();
         self.me = Member { id: self.me.id, incarnation: self.me.incarnation.wrapping_add(1) };
         self.membership.rejoin(self.now);
         self.out(Output::Reset { member: self.me });
     }
 
+    /// Commands that are under way anywhere will not be heard of again.
+    fn lose_commands(&mut self) {
+        let is_under_way =
+            |(request, command): (&u64, &ClientCommand)| (!matches!(command.state, CommandState::Idle(_))).then_some(*request);
+        let under_way: Vec<u64> = self.commands.iter().filter_map(is_under_way).collect();
+        for request in under_way {
+            self.lost(request);
+        }
+    }
+
     /// This member has left the view and is done.
     pub(super) fn leave_for_good(&mut self) {
+        self.lose_commands();
         let pending: Vec<u64> = self.commands.keys().copied().collect();
         for request in pending {
             self.complete(request, Reply::Error(CommandError::NotJoined));
