@@ -4,6 +4,7 @@
 mod api_server_frozen;
 mod bad_input;
 mod chart;
+mod clear_failures;
 mod delete_pod;
 mod deletion;
 mod install;
@@ -38,6 +39,7 @@ fn all() -> Vec<Test<Lab>> {
         install: 240 s,
         status_conditions: 120 s,
         bad_input: 180 s,
+        clear_failures: 120 s,
         kill_pod: 180 s,
         delete_pod: 180 s,
         node_cut_off: 240 s,

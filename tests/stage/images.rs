@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
 use super::{Error, Images, source};
-use crate::cluster::archive::{self, Image};
 use crate::cluster::Cluster;
+use crate::cluster::archive::{self, Image};
 
 /// Package, binary and image: `holdfast-runtime` is the only file of `holdfast/runtime`.
 const PROGRAMS: [(&str, &str, &str); 4] = [
@@ -30,13 +30,18 @@ pub(super) async fn bring(cluster: &Cluster, images: &Images) -> Result<(), Erro
     build().await?;
     std::fs::create_dir_all(&folder).map_err(unusable(&folder))?;
     for (_, program, image) in PROGRAMS {
-        let program_path = PathBuf::from(source(&format!("target/{TARGET}/release/{program}")));
+        let program_path = path_of(program);
         let archive_path = folder.join(format!("{image}.tar"));
         let reference = images.reference(image);
         archive::write(&Image { reference: &reference, program: &program_path, name: program, user: USER }, &archive_path)?;
         cluster.load_image(&archive_path).await?;
     }
     Ok(())
+}
+
+/// Where cargo puts a program.
+pub(super) fn path_of(program: &str) -> PathBuf {
+    PathBuf::from(source(&format!("target/{TARGET}/release/{program}")))
 }
 
 /// Cargo shows its own progress.

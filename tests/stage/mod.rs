@@ -7,7 +7,7 @@ mod images;
 mod settled;
 mod waits;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use holdfast_api::{SessionCluster, SessionView, names};
@@ -270,6 +270,12 @@ impl Stage {
 #[must_use]
 pub fn node_of(pod: &Pod) -> Option<&str> {
     pod.spec.as_ref()?.node_name.as_deref()
+}
+
+/// A program of the product, as it is in its image; there after [`Stage::bring_images`].
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    images::path_of(name)
 }
 
 /// A file or folder of the sources, by its path from their top.
