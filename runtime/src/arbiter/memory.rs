@@ -1,6 +1,7 @@
 //! An arbiter in memory, shared by the members of one process. Tests make it misbehave: away, slow, or silent about what became of a swap.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -21,11 +22,12 @@ pub enum Mishap {
     LostUnknown,
 }
 
-/// A register in memory. Clones share it.
+/// A register in memory. Clones share it, its faults and the way to it.
 #[derive(Clone, Debug)]
 pub struct MemoryArbiter {
     register: Arc<watch::Sender<View>>,
     faults: Arc<Mutex<Faults>>,
+    is_cut: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
@@ -45,7 +47,7 @@ impl MemoryArbiter {
     /// A register in which no view has been founded.
     #[must_use]
     pub fn new() -> Self {
-        Self { register: Arc::new(watch::Sender::new(View::unfounded(0))), faults: Arc::default() }
+        Self { register: Arc::new(watch::Sender::new(View::unfounded(0))), faults: Arc::default(), is_cut: Arc::default() }
     }
 
     /// What it holds, whatever the faults.
@@ -57,6 +59,17 @@ impl MemoryArbiter {
     /// Takes it away, or brings it back.
     pub fn set_away(&self, away: bool) {
         self.faults().away = away;
+    }
+
+    /// Another way to the same register, which can be cut without the others.
+    #[must_use]
+    pub fn another_way(&self) -> Self {
+        Self { is_cut: Arc::default(), ..self.clone() }
+    }
+
+    /// Cuts this way to the register, or restores it.
+    pub fn set_cut(&self, is_cut: bool) {
+        self.is_cut.store(is_cut, Ordering::Relaxed);
     }
 
     /// Makes every call take this long.
@@ -76,7 +89,7 @@ impl MemoryArbiter {
     async fn reach(&self) -> bool {
         let delay = self.faults().delay;
         sleep(delay).await;
-        !self.faults().away
+        !self.faults().away && !self.is_cut.load(Ordering::Relaxed)
     }
 
     fn compare_and_swap(&self, expected: Version, new: View) -> Swap {
@@ -173,6 +186,15 @@ mod tests {
         assert_eq!(arbiter.swap(view.version, next(&view)).await, Swap::Unknown);
         arbiter.set_away(false);
         assert_eq!(arbiter.read().await.expect("back"), view);
+    }
+
+    #[tokio::test]
+    async fn a_cut_way_leaves_the_others() {
+        let arbiter = MemoryArbiter::new();
+        let other = arbiter.another_way();
+        other.set_cut(true);
+        assert!(other.read().await.is_err());
+        assert_eq!(arbiter.read().await.expect("there"), other.view());
     }
 
     #[tokio::test]

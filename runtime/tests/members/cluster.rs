@@ -1,7 +1,6 @@
-//! A cluster for a test: members by place, each behind a proxy of its own.
+//! A cluster for a test: members by place, and the network between them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,14 +11,13 @@ use holdfast_core::{Command, Condition, Expiry, MemberState, NodeId, Reply, engi
 use holdfast_process::health::Health;
 use holdfast_runtime::arbiter::memory::MemoryArbiter;
 use holdfast_runtime::member::{Member, MemberSettings, Surroundings};
-use holdfast_runtime::peers::{PeerError, PeerResolver};
 use holdfast_runtime::proof::{Death, ProofError, Prover};
 use holdfast_runtime::session::SessionHandle;
 use holdfast_runtime::status::{Phase, Status};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::proxy::Proxy;
+use crate::network::Network;
 
 /// Far longer than anything may take; a test that reaches it has hung.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,7 +26,7 @@ pub(crate) const FAILURE_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(crate) struct Cluster {
     pub(crate) arbiter: MemoryArbiter,
-    directory: Directory,
+    pub(crate) network: Network,
     coroner: Coroner,
     pub(crate) members: BTreeMap<u8, Running>,
     starts: u32,
@@ -36,20 +34,9 @@ pub(crate) struct Cluster {
 
 pub(crate) struct Running {
     pub(crate) member: Member,
-    pub(crate) proxy: Proxy,
+    name: String,
+    arbiter: MemoryArbiter,
     pod_uid: String,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Directory(Arc<Mutex<BTreeMap<String, SocketAddr>>>);
-
-impl PeerResolver for Directory {
-    fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<SocketAddr, PeerError>> {
-        let found = self.0.lock().expect("unpoisoned").get(name).copied();
-        std::future::ready(found.ok_or_else(|| PeerError::Lookup { name: name.to_owned(), reason: "no such pod".to_owned() })).boxed()
-    }
-
-    fn forget(&self, _: &str) {}
 }
 
 /// Knows the pods that are surely dead.
@@ -76,7 +63,7 @@ impl Cluster {
     pub(crate) fn empty() -> Self {
         Self {
             arbiter: MemoryArbiter::new(),
-            directory: Directory::default(),
+            network: Network::default(),
             coroner: Coroner::default(),
             members: BTreeMap::new(),
             starts: 0,
@@ -87,12 +74,11 @@ impl Cluster {
     pub(crate) async fn add(&mut self, id: u8) {
         self.starts += 1;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let proxy = Proxy::start(listener.local_addr().expect("bound")).await;
         let (name, pod_uid) = (format!("shop-{id}"), format!("uid-{}", self.starts));
-        self.directory.0.lock().expect("unpoisoned").insert(name.clone(), proxy.addr);
+        self.network.add(&name, listener.local_addr().expect("bound"));
         let engine = engine::Config {
             cluster: "shop".to_owned(),
-            name,
+            name: name.clone(),
             pod_uid: pod_uid.clone(),
             copies: 1,
             ack_timeout: 5_000,
@@ -103,27 +89,36 @@ impl Cluster {
             queue_bytes: 64 << 20,
             max_commands: 10_000,
         };
+        let arbiter = self.arbiter.another_way();
         let settings = MemberSettings { id: NodeId::new(id).expect("a place"), engine };
         let surroundings = Surroundings {
             listener,
-            arbiter: Arc::new(self.arbiter.clone()),
-            resolver: Arc::new(self.directory.clone()),
+            arbiter: Arc::new(arbiter.clone()),
+            resolver: self.network.seen_by(&name),
             prover: Arc::new(self.coroner.clone()),
             health: Health::new(),
         };
         let member = Member::start(&settings, surroundings);
-        self.members.insert(id, Running { member, proxy, pod_uid });
+        self.members.insert(id, Running { member, name, arbiter, pod_uid });
     }
 
     /// Ends a member as SIGKILL would: its sockets close, and nobody listens any more.
     pub(crate) fn kill(&mut self, id: u8) {
         let running = self.members.remove(&id).expect("runs");
+        self.network.remove(&running.name);
         self.coroner.0.lock().expect("unpoisoned").insert(running.pod_uid.clone());
     }
 
     /// The same, but nobody can prove it.
     pub(crate) fn lose(&mut self, id: u8) {
-        self.members.remove(&id).expect("runs");
+        let running = self.members.remove(&id).expect("runs");
+        self.network.remove(&running.name);
+    }
+
+    /// Cuts a member off, from the others and the arbiter, without telling anybody; or connects it again.
+    pub(crate) fn cut_off(&self, id: u8, is_cut: bool) {
+        self.network.set_silent(&self.members[&id].name, is_cut);
+        self.members[&id].arbiter.set_cut(is_cut);
     }
 
     pub(crate) fn sessions(&self, id: u8) -> SessionHandle {

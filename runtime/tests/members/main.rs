@@ -3,5 +3,5 @@
 mod cluster;
 mod failure;
 mod membership;
-mod proxy;
+mod network;
 mod sessions;
