@@ -1,12 +1,12 @@
 //! One client: reads requests, runs them, sends replies. Whatever a client does, what it makes this member keep is bounded: without room for replies
 //! no command begins, and while commands wait nothing more is read.
 
-use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::BytesMut;
+use futures::FutureExt;
 use holdfast_core::CommandError;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -54,29 +54,28 @@ where
     let mut input = BytesMut::new();
     let mut output = Output::new(context.front.clone());
     let mut window = Window::new();
-    let mut replies = Vec::new();
     // Read, but something before it has to be finished first.
-    let mut next: Option<Plan> = None;
+    let mut next: Option<(Plan, usize)> = None;
     let mut ending = None;
     let mut progress = Instant::now();
     let mut stopped = pin!(shutdown.cancelled());
     loop {
         let mut hungry = false;
         while !matches!(ending, Some(Ending::Now | Ending::Refused)) && output.has_room() {
-            let plan = match next.take() {
-                Some(plan) => plan,
+            let (plan, bytes) = match next.take() {
+                Some(next) => next,
                 None => match parser.next(&mut input) {
                     Ok(Some(incoming)) => read(incoming, context),
                     Ok(None) => {
                         hungry = true;
                         break;
                     }
-                    Err(error) => Plan::Refused(refusal(error)),
+                    Err(error) => (Plan::Refused(refusal(error)), 0),
                 },
             };
             let access = plan.access();
-            if !window.admits(access) {
-                next = Some(plan);
+            if !window.admits(access, bytes) {
+                next = Some((plan, bytes));
                 break;
             }
             match &plan {
@@ -88,7 +87,7 @@ where
                 }
                 _ => {}
             }
-            window.push(access, command::run(plan, context));
+            window.push(access, bytes, command::run(plan, context));
         }
         let finished = match ending {
             None => false,
@@ -106,14 +105,19 @@ where
             input.reserve(parser.wanted(&input));
         }
         let waiting = !output.is_empty();
+        let room = output.has_room();
         tokio::select! {
             biased;
-            () = poll_fn(|cx| window.poll_replies(cx, |value| replies.push(value))), if !window.is_empty() => {
+            reply = window.next(), if !window.is_empty() && room => {
                 if !waiting {
                     progress = Instant::now();
                 }
-                let protocol = context.client.state().protocol;
-                replies.drain(..).for_each(|value| output.push(&value, protocol));
+                let mut reply = reply;
+                while let Some(value) = reply {
+                    output.push(&value, context.client.state().protocol);
+                    // All that are ready leave in one write.
+                    reply = if output.has_room() { window.next().now_or_never().flatten() } else { None };
+                }
             }
             written = writer.write_buf(&mut output.bytes), if waiting => match written {
                 Ok(written) if written > 0 => {
@@ -138,18 +142,14 @@ where
     }
 }
 
-/// What to do about what came.
-fn read<S: Sessions>(incoming: Incoming<'_>, context: &Context<S>) -> Plan {
-    match incoming {
-        Incoming::Request(request) => plan(&request, context),
-        Incoming::TooLarge { size, one: true } => {
-            let error = CommandError::TooLarge { size, limit: context.front.settings.max_bytes };
-            Plan::Answer(Value::Error(error.to_string().into()))
-        }
-        Incoming::TooLarge { size, one: false } => {
-            Plan::Answer(Value::Error(format!("ERR request of {size} bytes or more is larger than what is served at once").into()))
-        }
-    }
+/// What to do about what came, and how large it is.
+fn read<S: Sessions>(incoming: Incoming<'_>, context: &Context<S>) -> (Plan, usize) {
+    let error = match incoming {
+        Incoming::Request(request) => return (plan(&request, context), request.size()),
+        Incoming::TooLarge { size, one: true } => CommandError::TooLarge { size, limit: context.front.settings.max_bytes }.to_string(),
+        Incoming::TooLarge { size, one: false } => format!("ERR request of {size} bytes or more is larger than what is served at once"),
+    };
+    (Plan::Answer(Value::Error(error.into())), 0)
 }
 
 fn plan<S: Sessions>(request: &Request<'_>, context: &Context<S>) -> Plan {

@@ -56,7 +56,8 @@ impl Patterns {
         for pattern in self.0 {
             let literal = !pattern.iter().any(|byte| b"[*?".contains(byte));
             for (name, value) in &all {
-                let fits = if literal { pattern.eq_ignore_ascii_case(name.as_bytes()) } else { glob::matches_name(&pattern, name.as_bytes()) };
+                let fits =
+                    if literal { pattern.eq_ignore_ascii_case(name.as_bytes()) } else { glob::matches_name(&pattern, name.as_bytes()) };
                 if fits && !found.iter().any(|(before, _)| before.eq_ignore_ascii_case(name.as_bytes())) {
                     // As in Redis: a name comes back as it was spelled, a pattern does not.
                     found.push((if literal { pattern.clone() } else { Bytes::from_static(name.as_bytes()) }, value.clone()));

@@ -91,6 +91,11 @@ impl<'a> Request<'a> {
         self.arguments.len()
     }
 
+    /// The number of bytes that it took.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The argument `index`, empty beyond the last.
     pub(crate) fn get(&self, index: usize) -> &'a [u8] {
         self.arguments.get(index).map_or(&[], |(start, end)| &self.bytes[*start as usize..*end as usize])
