@@ -10,6 +10,8 @@ use crate::world::World;
 #[derive(Default)]
 pub(crate) struct Failures {
     count: usize,
+    /// How many of them were crashes: evictions alone must never lose anything.
+    crashes: usize,
     tolerated: usize,
     /// When more failed than the copies can bear.
     pub(crate) excused_at: Vec<u64>,
@@ -18,13 +20,14 @@ pub(crate) struct Failures {
 impl Failures {
     fn failed(&mut self, now: u64) {
         self.count += 1;
-        if self.count > self.tolerated {
+        if self.count > self.tolerated && self.crashes > 0 {
             self.excused_at.push(now);
         }
     }
 
     pub(crate) fn crashed(&mut self, member: Member, view: &View, now: u64) {
         if view.has(member) && view.voters().contains(member.id) {
+            self.crashes += 1;
             self.failed(now);
         }
     }
@@ -39,7 +42,8 @@ impl Failures {
         let full = view.full().len();
         if view.version.sub > before.version.sub && view.version.epoch == before.version.epoch {
             self.tolerated = usize::from(view.copies).min(full.saturating_sub(1));
-            self.count = view.voters().iter().filter_map(|id| view.member(id)).filter(|member| !alive.contains(member)).count();
+            self.crashes = view.voters().iter().filter_map(|id| view.member(id)).filter(|member| !alive.contains(member)).count();
+            self.count = self.crashes;
         } else if view.voters().len() == before.voters().len() && full < before.full().len() {
             // A member begins to leave: what it held is given away before all is settled again.
             self.tolerated = self.tolerated.min(full.saturating_sub(1));

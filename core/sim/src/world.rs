@@ -13,6 +13,9 @@ use crate::history::Operation;
 use crate::network::{Arrival, Network};
 use crate::rng::Rng;
 
+/// How often members read the arbiter of their own accord, in milliseconds.
+const REREAD: u64 = 2_000;
+
 /// What happened in a run, for judging whether it tested anything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stats {
@@ -349,6 +352,14 @@ impl World {
         for id in ids {
             for side in 0..2 {
                 self.deliver(id, side);
+            }
+        }
+        // As the runtime does, in case the arbiter's watch has missed something.
+        if self.now % REREAD == 0 && self.arbiter.is_up {
+            for host in 0..self.hosts.len() {
+                let (life, view) = (self.hosts[host].lives, self.arbiter.view().clone());
+                let delay = self.rng.between(1, REREAD);
+                self.later(delay, Due::Watch { host, life, view });
             }
         }
         for host in 0..self.hosts.len() {
