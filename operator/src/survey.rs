@@ -64,8 +64,6 @@ pub struct View {
 /// The gateways.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gateway {
-    /// How many shall be.
-    pub desired: u32,
     /// How many take requests.
     pub available: u32,
     /// How many take requests and are made from the current template.
@@ -198,13 +196,12 @@ fn current_revision(stateful_set: &StatefulSet) -> Option<&String> {
 
 fn gateway(deployment: &Deployment) -> Gateway {
     let count = |number: Option<i32>| u32::try_from(number.unwrap_or_default()).unwrap_or_default();
-    let desired = count(deployment.spec.as_ref().and_then(|spec| spec.replicas));
-    let Some(status) = &deployment.status else { return Gateway { desired, ..Gateway::default() } };
+    let Some(status) = &deployment.status else { return Gateway::default() };
     let available = count(status.available_replicas);
     // Until the controller has seen the latest spec, its count of updated pods speaks of the one before.
     let seen = status.observed_generation >= deployment.metadata.generation;
     let updated = if seen { count(status.updated_replicas).min(available) } else { 0 };
-    Gateway { desired, available, updated }
+    Gateway { available, updated }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Builders for tests: a resource, a cluster, and a small world of pods, view and workloads that a test changes in one line.
 
+pub(crate) mod api;
+
 use std::collections::BTreeSet;
 
 use holdfast_api::{MemberState, SessionCluster, SessionView, SessionViewSpec, ViewMember};

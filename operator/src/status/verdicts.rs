@@ -50,7 +50,7 @@ fn of_survey(cluster: &Cluster, survey: &Survey, problems: &[Problem]) -> Vec<Ty
         (DEGRADED, degraded(problems)),
         (SESSIONS_PROTECTED, sessions_protected(cluster, survey)),
         (MEMBERSHIP_FORMED, membership_formed(cluster, survey)),
-        (GATEWAY_SYNCED, gateway_synced(survey)),
+        (GATEWAY_SYNCED, gateway_synced(cluster, survey)),
     ]
 }
 
@@ -94,8 +94,8 @@ fn reconciling(cluster: &Cluster, survey: &Survey, plan: &Plan, ready: &Verdict)
             Verdict::yes("Updating", waiting(format!("replacing members one by one, {left} to go"), wait))
         }
         Stage::Steady if !ready.status => Verdict::yes(&ready.reason, ready.message.clone()),
-        Stage::Steady if survey.gateway.updated < survey.gateway.desired => {
-            let gateway = gateway_synced(survey);
+        Stage::Steady if survey.gateway.updated < cluster.spec.gateway.replicas => {
+            let gateway = gateway_synced(cluster, survey);
             Verdict::yes(&gateway.reason, gateway.message)
         }
         Stage::Steady => Verdict::no("UpToDate", "the cluster is as asked for"),
@@ -145,13 +145,13 @@ fn membership_formed(cluster: &Cluster, survey: &Survey) -> Verdict {
     }
 }
 
-fn gateway_synced(survey: &Survey) -> Verdict {
-    let gateway = &survey.gateway;
-    let of = format!("{} of {} gateways take requests", gateway.available, gateway.desired);
-    if gateway.available < gateway.desired || gateway.desired == 0 {
+fn gateway_synced(cluster: &Cluster, survey: &Survey) -> Verdict {
+    let (gateway, desired) = (&survey.gateway, cluster.spec.gateway.replicas);
+    let of = format!("{} of {desired} gateways take requests", gateway.available);
+    if gateway.available < desired {
         Verdict::no("GatewayNotAvailable", of)
-    } else if gateway.updated < gateway.desired {
-        Verdict::no("GatewayUpdating", format!("{} of {} gateways are up to date", gateway.updated, gateway.desired))
+    } else if gateway.updated < desired {
+        Verdict::no("GatewayUpdating", format!("{} of {desired} gateways are up to date", gateway.updated))
     } else {
         Verdict::yes("GatewayAvailable", of)
     }

@@ -1,0 +1,339 @@
+//! One pass over a cluster: the steps of the pipeline, one after the other.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use holdfast_api::{SessionCluster, SessionClusterStatus, names};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, ObjectReference, Pod};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::Store;
+use kube::{Api, Client, Resource, ResourceExt};
+
+use crate::apply::{Applier, ApplyError, FIELD_MANAGER};
+use crate::build::{self, GATEWAY_IMAGE_ANNOTATION, Images, Inputs, RUNTIME_IMAGE_ANNOTATION};
+use crate::children::Children;
+use crate::cluster::Cluster;
+use crate::dereference::{self, Found, ReadError};
+use crate::events::{self, Notice, Publisher};
+use crate::lease::Leadership;
+use crate::memory::{Memories, Memory};
+use crate::observed::Observed;
+use crate::pace::{self, Removal, Why};
+use crate::problems::Problem;
+use crate::status::{self, Failure, READY, RECONCILING, Stall};
+use crate::survey::{Protection, Survey};
+use crate::validate::validate;
+
+/// A resource as the watch delivers it, whether it can be read or not.
+pub type Watched = DeserializeGuard<SessionCluster>;
+
+/// How long a pass may take; a request that is never answered must not hold a cluster for ever.
+const PASS: Duration = Duration::from_secs(30);
+/// How often a cluster is looked at when nothing happens.
+const QUIET: Duration = Duration::from_secs(300);
+/// How often a cluster is looked at while it is on its way, besides whenever one of its objects changes.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// What every pass needs.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// Whether this process may write.
+    pub leadership: Leadership,
+    /// Images of clusters that are created from now on.
+    pub images: Images,
+    /// The nodes, as the watch last said.
+    pub nodes: Store<Node>,
+    /// What belongs to the clusters, as the watches last said.
+    pub children: Arc<Children>,
+    /// The resources, as the watch last said.
+    pub resources: Store<Watched>,
+    /// Brings objects to the API server.
+    pub applier: Applier,
+    /// Publishes Events.
+    pub publisher: Publisher,
+    /// What is remembered between passes.
+    pub memories: Memories,
+}
+
+/// Why a pass did not get to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Something could not be applied, and may be the next time.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// A pod could not be deleted.
+    #[error("failed to delete pod `{pod}`")]
+    Remove {
+        /// Name of the pod.
+        pod: String,
+        /// Why.
+        source: kube::Error,
+    },
+    /// The status could not be written.
+    #[error("failed to write the status of cluster `{cluster}`")]
+    Status {
+        /// Name of the cluster.
+        cluster: String,
+        /// Why.
+        source: kube::Error,
+    },
+    /// It took too long.
+    #[error("the pass over cluster `{0}` was not over after {s} s", s = PASS.as_secs())]
+    TooLong(String),
+    /// Another replica leads now.
+    #[error("this process leads no longer")]
+    Deposed,
+}
+
+/// One pass over a cluster, for the controller.
+///
+/// # Errors
+/// When the pass could not be finished; [`error_policy`] says when to try again.
+pub async fn reconcile(resource: Arc<Watched>, context: Arc<Context>) -> Result<Action, Error> {
+    if !context.leadership.is_held() {
+        return Ok(Action::await_change());
+    }
+    let (name, namespace) = (resource.name_any(), resource.namespace().unwrap_or_default());
+    let start = Instant::now();
+    let result = match tokio::time::timeout(PASS, pass(&context, &namespace, &name)).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::TooLong(name)),
+    };
+    metrics::histogram!("holdfast_operator_pass_seconds").record(start.elapsed());
+    let outcome = if result.is_ok() { "ok" } else { "error" };
+    metrics::counter!("holdfast_operator_passes_total", "result" => outcome).increment(1);
+    context
+        .memories
+        .prune(context.resources.len(), |uid| context.resources.find(|known| known.meta().uid.as_deref() == Some(uid)).is_some());
+    result
+}
+
+/// When to try again after a failed pass.
+pub fn error_policy(resource: Arc<Watched>, error: &Error, context: Arc<Context>) -> Action {
+    match error {
+        // The new leader looks at everything; so does this process when it leads again.
+        Error::Deposed => Action::await_change(),
+        _ => Action::requeue(context.memories.failed(resource.meta().uid.as_deref().unwrap_or_default())),
+    }
+}
+
+async fn pass(context: &Context, namespace: &str, name: &str) -> Result<Action, Error> {
+    let (metadata, before, stall) = match dereference::resource(&context.client, namespace, name).await? {
+        Found::Gone => return Ok(Action::await_change()),
+        Found::Malformed { metadata, status, error } => (metadata, status, Stall { reason: "InvalidSpec", message: error }),
+        Found::Resource(resource) => match validate(&resource) {
+            Ok(cluster) => {
+                let mut memory = context.memories.take(&cluster.uid);
+                // In a box, as the two below: together they would fill a thread's stack in a debug build.
+                let result = Box::pin(pipeline(context, &cluster, &resource, &mut memory)).await;
+                context.memories.put(&cluster.uid, memory);
+                return result;
+            }
+            Err(invalid) => {
+                let stall = Stall { reason: "InvalidSpec", message: invalid.to_string() };
+                (Box::new(resource.metadata), Box::new(resource.status.unwrap_or_default()), stall)
+            }
+        },
+    };
+    // Nothing but a change of the resource helps.
+    let about = ObjectReference {
+        api_version: Some(SessionCluster::api_version(&()).into_owned()),
+        kind: Some(SessionCluster::kind(&()).into_owned()),
+        name: metadata.name.clone(),
+        namespace: metadata.namespace.clone(),
+        uid: metadata.uid.clone(),
+        ..ObjectReference::default()
+    };
+    let after = status::of_invalid(stall, metadata.generation, &before, Timestamp::now());
+    report(context, &about, &before, &after, Vec::new()).await?;
+    Ok(Action::await_change())
+}
+
+async fn pipeline(context: &Context, cluster: &Cluster, resource: &SessionCluster, memory: &mut Memory) -> Result<Action, Error> {
+    let before = resource.status.clone().unwrap_or_default();
+    let about = cluster.reference();
+    let observed = Box::pin(dereference::observe(&context.client, cluster, &context.nodes)).await?;
+    let survey = Survey::of(&cluster.name, &observed, cluster.spec.replication.copies);
+
+    let plan = pace::decide(cluster, &survey);
+    let intent = build::intent::next(cluster, observed.gateway_config.as_ref());
+    let prepared = build::build(&Inputs {
+        cluster,
+        images: &pinned(&context.images, &observed),
+        intent: &intent,
+        replicas: plan.replicas,
+        ordinals: cluster.spec.replicas.max(survey.current.unwrap_or_default()),
+        protected: survey.protection() == Protection::Protected,
+    });
+
+    lead(context)?;
+    let applied = async {
+        if let (None, Some(epoch)) = (&observed.view, status::knows_view(resource)) {
+            return Err(Blocked::Failure(view_missing(cluster, epoch)));
+        }
+        context.applier.ensure_view(cluster, observed.view.as_ref()).await?;
+        if secret_is_due(memory, &before) {
+            context.applier.ensure_secret(cluster).await?;
+            memory.secret_tried = Some(Instant::now());
+        }
+        Ok(Box::pin(context.applier.apply(cluster, prepared, &mut memory.ledger)).await?)
+    }
+    .await;
+    let applied = match applied {
+        Ok(applied) => applied,
+        Err(Blocked::Error(error)) => return Err(error.into()),
+        Err(Blocked::Failure(failure)) => {
+            let after = status::of_failed(cluster, &survey, &failure, &before, observed.now);
+            report(context, &about, &before, &after, Vec::new()).await?;
+            return Ok(Action::requeue(context.memories.failed(&cluster.uid)));
+        }
+    };
+
+    let mut notices: Vec<Notice> = events::scaled(survey.current, plan.replicas).into_iter().collect();
+    for removal in &plan.removals {
+        lead(context)?;
+        if remove(context, cluster, removal).await? {
+            notices.push(events::removed(removal));
+        }
+    }
+
+    let after = status::of_applied(cluster, &applied, &intent, &survey, &plan, &before, observed.now);
+    report(context, &about, &before, &after, notices).await?;
+    context.memories.succeeded(&cluster.uid);
+    let settled = status::is_true(&after.conditions, READY) && !status::is_true(&after.conditions, RECONCILING);
+    Ok(Action::requeue(if settled { QUIET } else { BUSY }))
+}
+
+/// What kept the objects from being applied.
+enum Blocked {
+    /// It belongs in the status.
+    Failure(Failure),
+    /// It is likely to pass.
+    Error(ApplyError),
+}
+
+impl From<ApplyError> for Blocked {
+    fn from(error: ApplyError) -> Self {
+        match &error {
+            ApplyError::Taken { .. } => {
+                let message = format!("{error}: rename one of them, or delete it if it is not needed");
+                Self::Failure(Failure::Stall(Stall { reason: "NameTaken", message }))
+            }
+            ApplyError::Leftover { .. } => {
+                Self::Failure(Failure::Problem(Problem { reason: "EarlierClusterRemains".to_owned(), message: error.to_string() }))
+            }
+            ApplyError::Api { kind, name, source: kube::Error::Api(status) } => {
+                let message = format!("the API server refuses {kind} {name}: {}", status.message);
+                match status.code {
+                    422 => Self::Failure(Failure::Stall(Stall { reason: "Refused", message })),
+                    403 => Self::Failure(Failure::Problem(Problem { reason: "ApplyFailed".to_owned(), message })),
+                    _ => Self::Error(error),
+                }
+            }
+            ApplyError::Api { .. } => Self::Error(error),
+        }
+    }
+}
+
+fn view_missing(cluster: &Cluster, epoch: u64) -> Failure {
+    let message = format!(
+        "SessionView {} was at epoch {epoch} and is gone. The operator never makes another one: members of the old view may still run and would \
+         lose their sessions. Restore it, or delete this SessionCluster and create it again",
+        names::view(&cluster.name)
+    );
+    Failure::Stall(Stall { reason: "ViewMissing", message })
+}
+
+/// The images that the cluster was created with; before that, the operator's own.
+fn pinned(defaults: &Images, observed: &Observed) -> Images {
+    let annotation = |metadata: Option<&kube::core::ObjectMeta>, key: &str| {
+        metadata.and_then(|metadata| metadata.annotations.as_ref()?.get(key).cloned())
+    };
+    let members = observed.members.as_ref().map(|members| &members.metadata);
+    let gateway = observed.gateway.as_ref().map(|gateway| &gateway.metadata);
+    Images {
+        runtime: annotation(members, RUNTIME_IMAGE_ANNOTATION).unwrap_or_else(|| defaults.runtime.clone()),
+        gateway: annotation(gateway, GATEWAY_IMAGE_ANNOTATION).unwrap_or_else(|| defaults.gateway.clone()),
+    }
+}
+
+/// The operator cannot see Secrets. It tries once for each cluster in its life, and again now and then while pods may be waiting for it.
+fn secret_is_due(memory: &Memory, before: &SessionClusterStatus) -> bool {
+    match memory.secret_tried {
+        None => true,
+        Some(at) => !status::is_true(&before.conditions, READY) && at.elapsed() > BUSY,
+    }
+}
+
+/// Deletes a pod; `false` if that very pod was gone already.
+async fn remove(context: &Context, cluster: &Cluster, removal: &Removal) -> Result<bool, Error> {
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), &cluster.namespace);
+    let params = DeleteParams {
+        // Nobody on a dead node would report that the pod has ended.
+        grace_period_seconds: (removal.why == Why::NodeLost).then_some(0),
+        preconditions: Some(Preconditions { uid: Some(removal.uid.clone()), resource_version: None }),
+        ..DeleteParams::default()
+    };
+    match pods.delete(&removal.pod, &params).await {
+        Ok(_) => {
+            tracing::info!(cluster = cluster.name, pod = removal.pod, why = ?removal.why, "deleted a pod");
+            Ok(true)
+        }
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(false),
+        Err(source) => Err(Error::Remove { pod: removal.pod.clone(), source }),
+    }
+}
+
+/// Writes the status if it says anything new, and publishes what happened.
+async fn report(
+    context: &Context,
+    about: &ObjectReference,
+    before: &SessionClusterStatus,
+    after: &SessionClusterStatus,
+    mut notices: Vec<Notice>,
+) -> Result<(), Error> {
+    if before != after {
+        lead(context)?;
+        write_status(&context.client, about, after).await?;
+        notices.extend(events::between(before, after));
+    }
+    context.publisher.publish(about, notices).await;
+    Ok(())
+}
+
+async fn write_status(client: &Client, about: &ObjectReference, after: &SessionClusterStatus) -> Result<(), Error> {
+    let name = about.name.clone().unwrap_or_default();
+    let kind = ApiResource::erase::<SessionCluster>(&());
+    // Not as a SessionCluster: a malformed one gets a status too, and could not be read back.
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), about.namespace.as_deref().unwrap_or_default(), &kind);
+    let patch = serde_json::json!({
+        "apiVersion": about.api_version,
+        "kind": about.kind,
+        // A resource of the same name that came since is left alone.
+        "metadata": {"name": name, "uid": about.uid},
+        "status": after,
+    });
+    match api.patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch)).await {
+        Ok(_) => {
+            metrics::counter!("holdfast_operator_status_writes_total").increment(1);
+            Ok(())
+        }
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(source) => Err(Error::Status { cluster: name, source }),
+    }
+}
+
+/// Whether this process still leads; asked again before each write that is not an apply of what is there anyway.
+fn lead(context: &Context) -> Result<(), Error> {
+    if context.leadership.is_held() { Ok(()) } else { Err(Error::Deposed) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,281 @@
+//! Whole passes against an API server that counts what is asked of it.
+
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::{reflector, watcher};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::children::{Child, Children};
+use crate::testing;
+use crate::testing::api::FakeApi;
+
+const CLUSTER: &str = "/apis/holdfast.dev/v1alpha1/namespaces/default/sessionclusters/shop";
+const VIEW: &str = "/apis/holdfast.dev/v1alpha1/namespaces/default/sessionviews/shop";
+const SECRET: &str = "/api/v1/namespaces/default/secrets/shop-admin";
+const MEMBERS: &str = "/apis/apps/v1/namespaces/default/statefulsets/shop";
+const GATEWAY: &str = "/apis/apps/v1/namespaces/default/deployments/shop-gateway";
+const SERVICES: &str = "/api/v1/namespaces/default/services";
+const PODS: &str = "/api/v1/namespaces/default/pods";
+
+/// A kind's watch, fed by hand.
+struct Watch<K: Child> {
+    path: String,
+    writer: Writer<PartialObjectMeta<K>>,
+}
+
+impl<K: Child + Default> Watch<K> {
+    fn new() -> (Store<PartialObjectMeta<K>>, Self) {
+        let (store, writer) = reflector::store();
+        (store, Self { path: K::url_path(&(), Some("default")), writer })
+    }
+
+    fn catch_up(&mut self, api: &FakeApi) {
+        self.writer.apply_watcher_event(&watcher::Event::Init);
+        for object in api.list(&self.path) {
+            let object =
+                PartialObjectMeta { metadata: serde_json::from_value(object["metadata"].clone()).expect("metadata"), ..Default::default() };
+            self.writer.apply_watcher_event(&watcher::Event::InitApply(object));
+        }
+        self.writer.apply_watcher_event(&watcher::Event::InitDone);
+    }
+}
+
+/// An operator and its API server.
+struct Bench {
+    api: FakeApi,
+    context: Context,
+    catch_up: Box<dyn FnMut(&FakeApi)>,
+}
+
+impl Bench {
+    /// With a SessionCluster of this spec and nothing else.
+    fn new(spec: Value) -> Self {
+        let api = FakeApi::default();
+        api.put(CLUSTER, serde_json::to_value(testing::resource(spec)).expect("serializes"));
+        let (accounts, mut accounts_watch) = Watch::new();
+        let (roles, mut roles_watch) = Watch::new();
+        let (bindings, mut bindings_watch) = Watch::new();
+        let (services, mut services_watch) = Watch::new();
+        let (config_maps, mut config_maps_watch) = Watch::new();
+        let (stateful_sets, mut stateful_sets_watch) = Watch::new();
+        let (deployments, mut deployments_watch) = Watch::new();
+        let (budgets, mut budgets_watch) = Watch::new();
+        let children = Arc::new(Children { accounts, roles, bindings, services, config_maps, stateful_sets, deployments, budgets });
+        let catch_up = move |api: &FakeApi| {
+            accounts_watch.catch_up(api);
+            roles_watch.catch_up(api);
+            bindings_watch.catch_up(api);
+            services_watch.catch_up(api);
+            config_maps_watch.catch_up(api);
+            stateful_sets_watch.catch_up(api);
+            deployments_watch.catch_up(api);
+            budgets_watch.catch_up(api);
+        };
+        let client = api.client();
+        let context = Context {
+            leadership: Leadership::always(),
+            images: Images { runtime: "runtime:1".to_owned(), gateway: "gateway:1".to_owned() },
+            nodes: reflector::store().0,
+            children: children.clone(),
+            resources: reflector::store().0,
+            applier: Applier::new(client.clone(), children),
+            publisher: Publisher::new(client.clone(), "operator-0"),
+            memories: Memories::default(),
+            client,
+        };
+        api.requests();
+        Self { api, context, catch_up: Box::new(catch_up) }
+    }
+
+    /// One pass, after the watches have caught up.
+    async fn pass(&mut self) -> Action {
+        (self.catch_up)(&self.api);
+        pass(&self.context, "default", "shop").await.expect("the pass gets to its end")
+    }
+
+    fn condition(&self, type_: &str) -> (String, String, String) {
+        let cluster = self.api.get(CLUSTER).expect("the cluster");
+        let conditions = cluster["status"]["conditions"].as_array().expect("conditions").clone();
+        let condition = conditions.into_iter().find(|condition| condition["type"] == type_).expect("such a condition");
+        let text = |key: &str| condition[key].as_str().expect("text").to_owned();
+        (text("status"), text("reason"), text("message"))
+    }
+}
+
+#[tokio::test]
+async fn the_first_pass_makes_everything_and_a_second_one_writes_nothing() {
+    let mut bench = Bench::new(json!({}));
+    bench.pass().await;
+    let made = bench.api.writes();
+    // Fourteen objects, the view, the token, the status, the Event of the creation.
+    assert_eq!(made.len(), 18, "{made:#?}");
+    for path in [VIEW, SECRET, MEMBERS, GATEWAY] {
+        assert!(bench.api.get(path).is_some(), "{path}");
+    }
+    assert_eq!(bench.condition(READY).1, "MembersNotReady");
+    for _ in 0..3 {
+        bench.pass().await;
+        assert_eq!(bench.api.writes(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_pass_with_watches_that_lag_behind_changes_nothing_either() {
+    let mut bench = Bench::new(json!({}));
+    bench.pass().await;
+    let before = bench.api.get(MEMBERS);
+    pass(&bench.context, "default", "shop").await.expect("the pass gets to its end");
+    assert_eq!(bench.api.get(MEMBERS), before);
+}
+
+#[tokio::test]
+async fn an_object_that_somebody_changed_or_deleted_is_put_right_and_nothing_else() {
+    let mut bench = Bench::new(json!({}));
+    bench.pass().await;
+    bench.api.change(&format!("{SERVICES}/shop-app"), |service| service["metadata"]["labels"]["mine"] = json!("yes"));
+    bench.api.remove(&format!("{SERVICES}/shop"));
+    bench.api.requests();
+    bench.pass().await;
+    assert_eq!(bench.api.writes(), [format!("PATCH {SERVICES}/shop-app"), format!("PATCH {SERVICES}/shop")]);
+}
+
+#[tokio::test]
+async fn the_images_of_a_cluster_outlive_an_upgrade_of_the_operator() {
+    let mut bench = Bench::new(json!({}));
+    bench.pass().await;
+    bench.context.images = Images { runtime: "runtime:2".to_owned(), gateway: "gateway:2".to_owned() };
+    bench.context.memories = Memories::default();
+    bench.pass().await;
+    let image = |path: &str, pointer: &str| bench.api.get(path).expect("there").pointer(pointer).expect("an image").clone();
+    assert_eq!(image(MEMBERS, "/spec/template/spec/initContainers/0/image"), "runtime:1");
+    assert_eq!(image(GATEWAY, "/spec/template/spec/containers/0/image"), "gateway:1");
+}
+
+#[tokio::test]
+async fn the_token_and_the_view_are_made_once_and_never_written_again() {
+    let mut bench = Bench::new(json!({}));
+    bench.pass().await;
+    let (token, view) = (bench.api.get(SECRET), bench.api.get(VIEW));
+    bench.api.change(CLUSTER, |cluster| cluster["spec"]["replicas"] = json!(5));
+    bench.context.memories = Memories::default();
+    bench.pass().await;
+    assert_eq!((bench.api.get(SECRET), bench.api.get(VIEW)), (token, view));
+}
+
+#[tokio::test]
+async fn a_view_that_was_founded_and_is_gone_is_never_made_again() {
+    let mut bench = Bench::new(json!({}));
+    bench.pass().await;
+    bench.api.change(VIEW, |view| view["spec"]["epoch"] = json!(3));
+    bench.pass().await;
+    bench.api.remove(VIEW);
+    bench.pass().await;
+    assert_eq!(bench.api.get(VIEW), None);
+    assert_eq!(bench.condition("Stalled").1, "ViewMissing");
+    let restored = json!({
+        "metadata": {"name": "shop", "namespace": "default", "ownerReferences": [
+            {"apiVersion": "holdfast.dev/v1alpha1", "kind": "SessionCluster", "name": "shop", "uid": "cluster-uid", "controller": true},
+        ]},
+        "spec": {"epoch": 4},
+    });
+    bench.api.put(VIEW, restored);
+    bench.pass().await;
+    assert_eq!(bench.condition("Stalled").0, "False");
+}
+
+#[tokio::test]
+async fn a_service_of_somebody_else_is_left_alone() {
+    let mut bench = Bench::new(json!({}));
+    let theirs = json!({"metadata": {"name": "shop", "namespace": "default"}, "spec": {"type": "NodePort"}});
+    bench.api.put(&format!("{SERVICES}/shop"), theirs);
+    bench.pass().await;
+    assert_eq!(bench.api.get(&format!("{SERVICES}/shop")).expect("there")["spec"]["type"], "NodePort");
+    let (status, reason, message) = bench.condition("Stalled");
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "NameTaken"));
+    assert!(message.starts_with("Service `shop` exists and does not belong to this SessionCluster"), "{message}");
+    bench.api.remove(&format!("{SERVICES}/shop"));
+    bench.pass().await;
+    assert_eq!(bench.condition("Stalled").0, "False");
+}
+
+#[tokio::test]
+async fn what_the_api_server_refuses_is_in_the_status_until_it_is_accepted() {
+    let mut bench = Bench::new(json!({}));
+    bench.api.refuse(MEMBERS, 422, "spec.template.spec.containers[0].livenessProbe: Invalid value");
+    bench.pass().await;
+    let (status, reason, message) = bench.condition("Stalled");
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "Refused"));
+    assert!(message.contains("StatefulSet shop: spec.template.spec.containers[0].livenessProbe"), "{message}");
+    bench.api.refuse(MEMBERS, 403, "exceeded quota");
+    bench.pass().await;
+    assert_eq!(bench.condition("Stalled").0, "False");
+    assert_eq!(bench.condition("Degraded").1, "ApplyFailed");
+    bench.api.allow(MEMBERS);
+    bench.pass().await;
+    assert_eq!(bench.condition("Degraded").0, "False");
+}
+
+#[tokio::test]
+async fn a_malformed_resource_stalls_with_the_field_and_recovers_when_it_is_mended() {
+    let mut bench = Bench::new(json!({}));
+    bench.api.change(CLUSTER, |cluster| cluster["spec"]["replication"]["ackTimeout"] = json!("soon"));
+    bench.pass().await;
+    let (status, reason, message) = bench.condition("Stalled");
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "InvalidSpec"));
+    assert!(message.starts_with("spec.replication.ackTimeout: "), "{message}");
+    assert_eq!(bench.api.get(MEMBERS), None);
+    bench.api.change(CLUSTER, |cluster| cluster["spec"]["replication"]["ackTimeout"] = json!("5s"));
+    bench.pass().await;
+    assert_eq!(bench.condition("Stalled").0, "False");
+}
+
+#[tokio::test]
+async fn a_resource_that_cannot_be_built_stalls_with_the_field() {
+    let mut bench = Bench::new(json!({"gateway": {"resources": {"limits": {"memory": "lots"}}}}));
+    bench.pass().await;
+    let (_, reason, message) = bench.condition("Stalled");
+    assert_eq!(reason, "InvalidSpec");
+    assert!(message.starts_with(r#"spec.gateway.resources.limits.memory: "lots" is not right"#), "{message}");
+}
+
+#[tokio::test]
+async fn a_pod_on_a_dead_node_is_force_deleted_once() {
+    let mut bench = Bench::new(json!({"replicas": 1}));
+    bench.pass().await;
+    let set = bench.api.get(MEMBERS).expect("the StatefulSet")["metadata"]["uid"].clone();
+    let pod = json!({
+        "metadata": {
+            "name": "shop-0", "namespace": "default", "uid": "pod-0",
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "shop", "uid": set, "controller": true}],
+        },
+        // No node is known here, so this one is gone.
+        "spec": {"nodeName": "node-0", "containers": []},
+    });
+    bench.api.put(&format!("{PODS}/shop-0"), pod);
+    bench.api.requests();
+    bench.pass().await;
+    assert!(bench.api.writes().contains(&format!("DELETE {PODS}/shop-0")));
+    bench.pass().await;
+    assert!(!bench.api.writes().iter().any(|request| request.starts_with("DELETE")));
+}
+
+#[tokio::test]
+async fn a_resource_that_is_gone_is_left_to_the_garbage_collector() {
+    let mut bench = Bench::new(json!({}));
+    bench.api.change(CLUSTER, |cluster| cluster["metadata"]["deletionTimestamp"] = json!("2026-01-01T12:00:00Z"));
+    bench.pass().await;
+    bench.api.remove(CLUSTER);
+    bench.pass().await;
+    assert_eq!(bench.api.writes(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_process_that_does_not_lead_writes_nothing() {
+    let mut bench = Bench::new(json!({}));
+    bench.context.leadership = Leadership::never();
+    (bench.catch_up)(&bench.api);
+    let error = pass(&bench.context, "default", "shop").await.expect_err("deposed");
+    assert!(matches!(error, Error::Deposed));
+    assert_eq!(bench.api.writes(), Vec::<String>::new());
+}
