@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 /// Why a program did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -147,6 +147,29 @@ impl Run {
     }
 }
 
+impl Run {
+    /// Runs a program that takes long, such as a compiler, and hands each line of its standard error to `line`. It has no limit
+    /// but its own end.
+    pub(super) async fn follow(self, mut line: impl FnMut(&str)) -> Result<(), Error> {
+        let fail = |source| Error::Run { command: self.describe(), source };
+        let mut command = self.prepare();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().map_err(fail)?;
+        let stderr = child.stderr.take().expect("standard error is piped above");
+        let (mut lines, mut said) = (BufReader::new(stderr).lines(), String::new());
+        while let Some(next) = lines.next_line().await.map_err(fail)? {
+            line(&next);
+            said += &next;
+            said.push('\n');
+        }
+        let status = child.wait().await.map_err(fail)?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(Error::Failed { command: self.describe(), status, output: last(&said, 4000) })
+    }
+}
+
 /// The first `limit` characters of `text`, with a mark when there were more.
 fn shorten(text: &str, limit: usize) -> String {
     match text.char_indices().nth(limit) {
@@ -182,6 +205,15 @@ mod tests {
     #[tokio::test]
     async fn input_is_passed_on() {
         assert_eq!(Run::new("cat", [""; 0]).input("text").output().await.unwrap(), "text");
+    }
+
+    #[tokio::test]
+    async fn a_compiler_is_followed_line_by_line() {
+        let mut lines = Vec::new();
+        let run = Run::new("sh", ["-c", "echo one >&2; echo two >&2; exit 1"]);
+        let error = run.follow(|line| lines.push(line.to_owned())).await.unwrap_err();
+        assert_eq!(lines, ["one", "two"]);
+        assert!(error.to_string().ends_with("one\ntwo"), "{error}");
     }
 
     #[test]

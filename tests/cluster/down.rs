@@ -27,7 +27,7 @@ pub enum Error {
 }
 
 /// Where all processes of the cluster live.
-fn home(state: &State) -> Home {
+pub(super) fn home(state: &State) -> Home {
     let prefix = namespaces::prefix(state.name());
     let machines = namespaces::existing(state.name()).into_iter();
     let machines = machines.filter_map(|network| Some(network.strip_prefix(&prefix)?.to_owned()));

@@ -149,25 +149,38 @@ impl Cluster {
     pub async fn heal_all(&self) -> Result<(), ClusterError> {
         let lab = self.lab("healing")?;
         let _lock = lab.state.lock(|| {}).await?;
-        Ok(lab.heal_all().await?)
+        lab.heal_wires().await?;
+        futures::future::try_join_all(lab.topology.nodes.iter().map(|node| lab.heal_node(node))).await?;
+        Ok(())
     }
 }
 
 impl Lab {
-    /// Ends every fault. The caller holds the cluster's lock.
-    pub(super) async fn heal_all(&self) -> Result<(), Error> {
-        self.signal_api_server(Signal::SIGCONT)?;
+    /// Ends every fault except that of processes that have ended. The caller holds the cluster's lock.
+    pub(super) async fn heal_wires(&self) -> Result<(), Error> {
         Partitions::default().enforce(&self.state, &self.topology).await?;
-        futures::future::try_join_all(self.topology.nodes.iter().map(|node| self.heal_node(node))).await.map(drop)
+        for node in &self.topology.nodes {
+            self.set_link(node, "up").await?;
+        }
+        for machine in self.topology.machines() {
+            self.wake(machine)?;
+        }
+        Ok(())
     }
 
     async fn heal_node(&self, node: &str) -> Result<(), Error> {
-        for process in self.home(node).residents()? {
-            process.signal(Signal::SIGCONT);
-        }
+        self.wake(node)?;
         self.set_link(node, "up").await?;
         node::start_containerd(&self.state, node).await?;
         node::start_agents(&self.state, &self.topology, node)?;
+        Ok(())
+    }
+
+    /// Lets all processes of a machine go on.
+    fn wake(&self, machine: &str) -> Result<(), Error> {
+        for process in self.home(machine).residents()? {
+            process.signal(Signal::SIGCONT);
+        }
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use super::forward::{self, Forward};
 use super::progress::Progress;
 use super::state::{self, State};
 use super::topology::{CONTROL_PLANE, Topology};
-use super::{down, faults, images, lock, packages, programs, up};
+use super::{down, faults, images, lock, packages, process, programs, up};
 
 /// What kind of cluster is wanted.
 #[derive(Debug, Clone)]
@@ -298,4 +298,14 @@ pub async fn remove(name: &str) -> Result<(), Error> {
 /// The names of all clusters of this machine, those of which only something was left included.
 pub fn names() -> Result<Vec<String>, Error> {
     Ok(State::all()?.iter().map(|state| state.name().to_owned()).collect())
+}
+
+/// The log files of a cluster's own programs whose names begin with `program`.
+pub fn logs(name: &str, program: &str) -> Result<Vec<PathBuf>, Error> {
+    let state = State::new(name)?;
+    if !state.dir().exists() {
+        return Err(state::Error::Unknown(name.to_owned()).into());
+    }
+    let names = process::names(&state).into_iter().filter(|name| name.starts_with(program));
+    Ok(names.map(|name| process::log_path(&state, &name)).collect())
 }

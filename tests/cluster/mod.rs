@@ -35,9 +35,13 @@ mod packages;
 mod partition;
 mod pki;
 mod programs;
+mod selftest;
 mod state;
+mod status;
 mod topology;
 mod up;
 
 pub use forward::Forward;
-pub use handle::{Cluster, Error, Options, Program, names, remove};
+pub use handle::{Cluster, Error, Options, Program, logs, names, remove};
+pub use selftest::selftest;
+pub use status::{Machine, Status, status};

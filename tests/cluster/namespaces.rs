@@ -195,7 +195,7 @@ fn keep_mount_namespace(target: &Path, furnish: impl FnOnce() -> Result<(), Erro
         let result = entered.and_then(|()| furnish()).map(|()| nix::unistd::gettid());
         // Both ends are dropped only when the other side has given up; then there is nobody to tell.
         drop(made_sender.send(result));
-        drop(finished.recv());
+        let _ = finished.recv();
     });
     let kept = match made.recv() {
         Ok(result) => result.and_then(|thread| {

@@ -69,11 +69,6 @@ impl Partitions {
         self.0.retain(|(from, to)| from != machine && to != machine);
     }
 
-    /// Whether there are none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Those whom `machine` does not hear.
     pub(super) fn unheard_by<'a>(&'a self, machine: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(_, to)| to == machine).map(|(from, _)| from.as_str())

@@ -79,8 +79,8 @@ impl Identity {
     /// Sends `signal` to it; nothing happens when it has ended.
     pub fn signal(self, signal: Signal) {
         if self.is_alive() {
-            // It may have ended since: then there is nobody left to signal.
-            drop(kill(Pid::from_raw(self.pid), signal));
+            // It may have ended since, which is the only thing that root can be told: then there is nobody left to signal.
+            let _ = kill(Pid::from_raw(self.pid), signal);
         }
     }
 }
@@ -207,7 +207,8 @@ impl Home {
         Ok(found)
     }
 
-    fn houses(&self, pid: i32) -> bool {
+    /// Whether a process lives here.
+    pub(super) fn houses(&self, pid: i32) -> bool {
         let lives_in = |kind: &str| {
             let link = fs::read_link(format!("/proc/{pid}/ns/{kind}"));
             link.is_ok_and(|link| link.to_str().is_some_and(|link| self.namespaces.contains(link)))

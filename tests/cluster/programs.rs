@@ -5,10 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
-
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::archive;
 use super::command::{self, Run};
@@ -141,12 +138,13 @@ pub enum Error {
     #[error("failed to ask Go for its version")]
     Go(#[from] command::Error),
     /// The compiler said no.
-    #[error("failed to build {program} with Go: {output}")]
+    #[error("failed to build {program}")]
     Build {
         /// The program.
         program: &'static str,
         /// The end of what the compiler printed.
-        output: String,
+        #[source]
+        source: command::Error,
     },
     /// The cache could not be written.
     #[error("failed to write the cache at {path} (HOLDFAST_CACHE chooses another place)")]
@@ -247,35 +245,25 @@ impl Source {
     }
 
     async fn build(&self, sources: &Path, result: &Path, go: &Go, progress: &Progress) -> Result<(), Error> {
-        let mut step = progress.step(format!("Building {} {}", self.name, self.version().unwrap_or_default()));
-        let failed = |output: String| Error::Build { program: self.name, output };
-        let output = result.join(self.name);
+        let version = self.version().map(|version| format!(" {version}")).unwrap_or_default();
+        let mut step = progress.step(format!("Building {}{version}", self.name));
         let mut flags = "-s -w".to_owned();
         for (variable, part) in self.stamps {
             flags += &format!(" -X {variable}={}", part.of(self.version().unwrap_or_default()));
         }
-        let mut go = tokio::process::Command::new(&go.path);
-        go.args(["build", "-v", "-trimpath", "-ldflags", &flags, "-o"]).arg(&output).arg(self.package);
-        go.current_dir(sources).env("GOFLAGS", "-mod=readonly").env("GOWORK", "off").env("CGO_ENABLED", self.cgo());
-        go.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = go.spawn().map_err(|error| failed(error.to_string()))?;
-        let stderr = child.stderr.take().expect("stderr is piped above");
-        let (mut lines, mut said, mut built) = (BufReader::new(stderr).lines(), String::new(), 0);
+        let output = result.join(self.name).display().to_string();
+        let run = Run::new(&go.path, ["build", "-v", "-trimpath", "-ldflags", &flags, "-o", &output, self.package]);
+        let run = run.dir(sources).env("GOFLAGS", "-mod=readonly").env("GOWORK", "off").env("CGO_ENABLED", self.cgo());
         // `go build -v` names each package that it has compiled, and each module that it has downloaded.
-        while let Some(line) = lines.next_line().await.map_err(|error| failed(error.to_string()))? {
-            if line.starts_with("go: downloading") {
-                step.at(line.trim_start_matches("go: "));
-            } else {
-                built += 1;
-                step.at(&format!("{built} packages, {}", line.trim()));
+        let mut packages = 0;
+        let built = run.follow(|line| match line.strip_prefix("go: ") {
+            Some(line) => step.at(line),
+            None => {
+                packages += 1;
+                step.at(&format!("{packages} packages, {line}"));
             }
-            said += &line;
-            said.push('\n');
-        }
-        let status = child.wait().await.map_err(|error| failed(error.to_string()))?;
-        if !status.success() {
-            return Err(failed(command::last(&said, 2000)));
-        }
+        });
+        built.await.map_err(|source| Error::Build { program: self.name, source })?;
         step.done();
         Ok(())
     }

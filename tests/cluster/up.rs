@@ -12,13 +12,14 @@ use kube::{Api, Client};
 use super::addresses::Addresses;
 use super::command::{self, Run};
 use super::control_plane::{self, API_SERVER};
+use super::handle::Lab;
 use super::namespaces::{self, Namespaces};
 use super::process::{self, Identity};
 use super::programs::{KUBE_PROGRAMS, Programs};
 use super::progress::Progress;
 use super::state::{self, Record, State};
 use super::topology::{CONTROL_PLANE, Topology};
-use super::{addons, down, forward, images, network, node, pki};
+use super::{addons, down, faults, forward, images, network, node, pki};
 
 /// Why a cluster did not start.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +80,9 @@ pub enum Error {
     /// The forwarder to the API server did not start.
     #[error(transparent)]
     Forward(#[from] forward::Error),
+    /// Faults could not be ended.
+    #[error(transparent)]
+    Faults(#[from] faults::Error),
     /// A node did not start.
     #[error(transparent)]
     Node(#[from] node::Error),
@@ -90,10 +94,13 @@ pub enum Error {
 /// How long the control plane, and then the rest, may take. Warm they take some 5 s each on two cores.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Starts the cluster. The caller holds its lock.
+/// Starts the cluster, or what is missing of it, and ends all faults. The caller holds its lock.
 pub(super) async fn start(state: &State, nodes: u8, programs: &Programs, progress: &Progress) -> Result<Record, Error> {
     let mut record = match running(state)? {
-        Some(record) if record.nodes == nodes => record,
+        Some(record) if record.nodes == nodes => {
+            Lab { state: state.clone(), topology: topology(&record) }.heal_wires().await?;
+            record
+        }
         Some(record) => return Err(Error::Nodes { name: state.name().to_owned(), running: record.nodes, asked: nodes }),
         None => {
             let step = progress.step("Making namespaces, wires and certificates");
@@ -239,7 +246,7 @@ async fn wait_for_nodes(client: &Client, topology: &Topology) -> Result<(), Erro
 }
 
 /// What the cluster still lacks before pods can run, in words.
-pub(super) async fn missing(client: &Client, topology: &Topology) -> Option<String> {
+async fn missing(client: &Client, topology: &Topology) -> Option<String> {
     let nodes = match Api::<Node>::all(client.clone()).list(&kube::api::ListParams::default()).await {
         Ok(nodes) => nodes.items,
         Err(error) => return Some(format!("the API server does not answer: {error}")),
@@ -266,12 +273,10 @@ pub(super) fn is_ready(node: &Node) -> bool {
     conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
 }
 
-/// All background programs that a whole cluster has.
-pub(super) fn daemon_names(topology: &Topology) -> Vec<String> {
-    let control_plane = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "forward-api"];
-    let mut names: Vec<_> = control_plane.map(|program| format!("{CONTROL_PLANE}.{program}")).into();
-    for node in &topology.nodes {
-        names.extend(["containerd", "kubelet", "kube-proxy"].map(|program| format!("{node}.{program}")));
+/// The background programs that should run on a machine.
+pub(super) fn programs_of(topology: &Topology, machine: &str) -> &'static [&'static str] {
+    match topology.number(machine) {
+        Some(_) => &["containerd", "kubelet", "kube-proxy"],
+        None => &["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "forward-api"],
     }
-    names
 }
