@@ -13,6 +13,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 pub use convert::ConvertError;
+pub(crate) use convert::spec_of;
 
 /// What became of a swap.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -181,7 +181,8 @@ impl DnsPeers {
                     info!(?members, "members listed in DNS");
                 }
                 before = Some(now);
-                sleep(REFRESH.mul_f64(rand::rng().random_range(0.8..1.2))).await;
+                let spread = rand::rng().random_range(0.8..1.2);
+                sleep(REFRESH.mul_f64(spread)).await;
             }
         };
         tokio::select! {

@@ -1,14 +1,18 @@
 //! The runtime of one member: sockets, timers, DNS, the arbiter's client and the front doors around the rules in `holdfast-core`.
 //! The rules decide; everything here carries out, and reports what happened.
 
+pub mod admin;
 pub mod arbiter;
 pub mod config;
 pub mod dns;
+pub mod drain;
 pub mod incarnation;
 mod links;
 pub mod member;
 pub mod peers;
 pub mod proof;
 pub mod redis;
+pub mod run;
 pub mod session;
+mod socket;
 pub mod status;

@@ -1,3 +1,30 @@
-//! The binary: it reads the settings and composes the parts.
+//! The binary: reads the settings and hands over to the library.
 
-fn main() {}
+use anyhow::Context;
+use holdfast_process::{LogOptions, fail, init, parse, shutdown};
+use holdfast_runtime::config::{Action, Cli};
+use holdfast_runtime::drain::drain;
+use holdfast_runtime::run::run;
+
+const NAME: &str = "holdfast-runtime";
+
+fn main() {
+    let cli: Cli = parse(NAME);
+    if let Err(error) = act(cli.action) {
+        fail(NAME, error);
+    }
+}
+
+#[tokio::main]
+async fn act(action: Action) -> anyhow::Result<()> {
+    match action {
+        Action::Run(settings) => {
+            init(NAME, &settings.log)?;
+            run(*settings, shutdown()).await
+        }
+        Action::Drain(settings) => {
+            init(NAME, &LogOptions::default())?;
+            drain(&settings, &mut std::io::stdout()).await.context("the drain did not come to its end")
+        }
+    }
+}

@@ -10,6 +10,7 @@ use holdfast_core::{Command, CommandError, Reply, ScanPage};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use crate::redis;
 use crate::status::Status;
 
 /// How many requests may wait for the engine's task; beyond it callers wait, and after [`Limits::queue`] they are refused.
@@ -93,6 +94,30 @@ impl SessionHandle {
 
     fn not_acknowledged(&self) -> CommandError {
         CommandError::NotAcknowledged { millis: self.limits.answer.as_millis() as u64 }
+    }
+}
+
+impl redis::Sessions for SessionHandle {
+    async fn execute(&self, key: Bytes, command: Command) -> Reply {
+        Self::execute(self, key, command).await
+    }
+
+    async fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, CommandError> {
+        Self::scan(self, cursor, count).await
+    }
+
+    fn counts(&self) -> redis::Counts {
+        let status = self.status.borrow();
+        let view = status.view.as_deref();
+        redis::Counts {
+            joined: view.is_some(),
+            phase: format!("{:?}", status.phase),
+            epoch: status.epoch(),
+            members: view.map_or(0, |view| view.members.len()),
+            copies: view.map_or(0, |view| view.copies),
+            owned: status.owned,
+            kept: status.kept,
+        }
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use holdfast_core::engine::{self, MemberPhase};
 use holdfast_core::{Member, View};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Where a member is on its way, as gateways see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Phase {
     /// Not in the view yet, or in it but still being filled.
     Joining,

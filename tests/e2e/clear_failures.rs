@@ -30,7 +30,7 @@ pub(crate) async fn run(lab: Lab) -> anyhow::Result<()> {
     }
     let folder = tempfile::tempdir()?;
     let token = folder.path().join("token");
-    std::fs::write(&token, "a token of the test\n")?;
+    std::fs::write(&token, "0123456789abcdef-a-token-of-the-test\n")?;
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let address = taken.local_addr()?.to_string();
     let nowhere = folder.path().join("no-volume");

@@ -66,7 +66,7 @@ pub(super) fn view_of(spec: &SessionViewSpec) -> Result<View, ConvertError> {
 }
 
 /// A view as a SessionView holds it.
-pub(super) fn spec_of(view: &View) -> SessionViewSpec {
+pub(crate) fn spec_of(view: &View) -> SessionViewSpec {
     SessionViewSpec {
         epoch: view.version.epoch,
         sub: view.version.sub.into(),

@@ -11,7 +11,6 @@ mod context;
 mod frame;
 mod output;
 mod server;
-mod socket;
 mod window;
 
 use bytes::Bytes;

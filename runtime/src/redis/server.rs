@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use super::Sessions;
 use super::connection::{self, Entered, linger};
 use super::context::{Context, Front};
-use super::socket::{Socket, SocketError};
+use crate::socket::{EVERYBODY, Socket, SocketError};
 
 /// Redis' own default. An application has some dozen.
 const CLIENTS: usize = 10_000;
@@ -98,7 +98,7 @@ impl Server {
         settings.listen = tcp.local_addr().map_err(|error| ServerError::Tcp(error.into()))?;
         let socket = match &settings.socket {
             None => None,
-            Some(path) => Some(Socket::bind(path).map_err(|source| ServerError::Socket { path: path.clone(), source })?),
+            Some(path) => Some(Socket::bind(path, EVERYBODY).map_err(|source| ServerError::Socket { path: path.clone(), source })?),
         };
         Ok(Server { front: Arc::new(Front::new(settings)), tcp, socket })
     }

@@ -5,8 +5,9 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use axum::serve::Listener;
 use thiserror::Error;
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 
 /// Why a socket could not be made.
 #[derive(Debug, Error)]
@@ -30,6 +31,12 @@ pub enum SocketError {
     },
 }
 
+/// The mode of a socket that the application uses, which may run as any user.
+pub(crate) const EVERYBODY: u32 = 0o777;
+
+/// The mode of a socket for the user of this process only.
+pub(crate) const ONLY_US: u32 = 0o700;
+
 /// A unix socket; its file goes when this does.
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -40,8 +47,8 @@ pub(crate) struct Socket {
 
 impl Socket {
     /// Listens on `path`. A file that a dead process left is replaced in one step, so no client ever finds it missing, or with other permissions
-    /// than those it is to have: all users, because the application may run as any.
-    pub(crate) fn bind(path: &Path) -> Result<Socket, SocketError> {
+    /// than those that `mode` says.
+    pub(crate) fn bind(path: &Path, mode: u32) -> Result<Socket, SocketError> {
         let io = |what| move |source| SocketError::Io { what, source };
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !folder.is_dir() {
@@ -56,7 +63,7 @@ impl Socket {
             _ => {}
         }
         let listener = UnixListener::bind(&new).map_err(io("make it"))?;
-        let placed = fs::set_permissions(&new, Permissions::from_mode(0o777)).and_then(|()| fs::rename(&new, path));
+        let placed = fs::set_permissions(&new, Permissions::from_mode(mode)).and_then(|()| fs::rename(&new, path));
         if let Err(error) = placed {
             // Nobody knows that file yet; the first error is the one to tell.
             let _ = fs::remove_file(&new);
@@ -64,6 +71,19 @@ impl Socket {
         }
         let file = identity(path).map_err(io("look at it"))?;
         Ok(Socket { listener, path: path.to_owned(), file })
+    }
+}
+
+impl Listener for Socket {
+    type Io = UnixStream;
+    type Addr = <UnixListener as Listener>::Addr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        Listener::accept(&mut self.listener).await
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        Listener::local_addr(&self.listener)
     }
 }
 
@@ -104,9 +124,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("redis.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket"));
-        let socket = Socket::bind(&path).expect("a socket");
+        let socket = Socket::bind(&path, EVERYBODY).expect("a socket");
         assert_eq!(fs::metadata(&path).expect("the file system works").permissions().mode() & 0o777, 0o777);
-        assert!(matches!(Socket::bind(&path), Err(SocketError::InUse)));
+        assert!(matches!(Socket::bind(&path, EVERYBODY), Err(SocketError::InUse)));
         drop(socket);
         assert_eq!(fs::read_dir(folder.path()).expect("the file system works").count(), 0, "nothing is left behind");
     }
@@ -116,18 +136,18 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("redis.sock");
         fs::write(&path, "precious").expect("the file system works");
-        assert!(matches!(Socket::bind(&path), Err(SocketError::NoSocket)));
+        assert!(matches!(Socket::bind(&path, EVERYBODY), Err(SocketError::NoSocket)));
         assert_eq!(fs::read(&path).expect("the file system works"), b"precious");
-        assert!(matches!(Socket::bind(&folder.path().join("no/redis.sock")), Err(SocketError::NoFolder(_))));
+        assert!(matches!(Socket::bind(&folder.path().join("no/redis.sock"), EVERYBODY), Err(SocketError::NoFolder(_))));
     }
 
     #[tokio::test]
     async fn a_successor_keeps_its_socket_when_its_predecessor_ends() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("redis.sock");
-        let old = Socket::bind(&path).expect("a socket");
+        let old = Socket::bind(&path, EVERYBODY).expect("a socket");
         fs::remove_file(&path).expect("the file system works");
-        let _new = Socket::bind(&path).expect("a socket");
+        let _new = Socket::bind(&path, EVERYBODY).expect("a socket");
         drop(old);
         assert!(path.exists());
     }
