@@ -69,7 +69,7 @@ pub struct Settings {
     #[arg(long, env = "HOLDFAST_STATE_TRANSFER_TIMEOUT", default_value = "60s", value_parser = parse_duration)]
     pub state_transfer_timeout: Duration,
     /// The largest value of one session, in bytes.
-    #[arg(long, env = "HOLDFAST_MAX_BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u64).range(1024..=64 << 20))]
+    #[arg(long, env = "HOLDFAST_MAX_BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u64).range(1024..=32 << 20))]
     pub max_bytes: u64,
     /// How many bytes may wait for one peer before new writes are refused.
     #[arg(long, env = "HOLDFAST_QUEUE_BYTES", default_value_t = 64 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..=4 << 30))]

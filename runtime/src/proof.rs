@@ -19,6 +19,9 @@ const DEADLINE: Duration = Duration::from_secs(1);
 /// The runtime's container in the pod that the operator builds.
 const CONTAINER: &str = "holdfast";
 
+/// 2020-01-01: an earlier start was on a clock that had not been set, and no time can be compared with it.
+const EARLIEST: i64 = 1_577_836_800;
+
 /// How a member is known to be dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Death {
@@ -110,6 +113,9 @@ fn judge(pod: Option<&Pod>, uid: &str, incarnation: u64) -> Option<Death> {
         None => return None,
     }
     let started = started_second(incarnation);
+    if started < EARLIEST {
+        return None;
+    }
     let status = pod.status.as_ref()?;
     let all = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
     all.filter(|container| container.name == CONTAINER).find_map(|container| judge_container(container, started))
@@ -182,6 +188,13 @@ mod tests {
             assert_eq!(verdict(container(ended.clone(), json!({}))), None, "a status that lags behind");
             assert_eq!(verdict(container(json!({"running": {"startedAt": "2026-01-02T03:04:05Z"}}), ended)), None);
         }
+    }
+
+    #[test]
+    fn a_life_that_began_before_the_clock_was_set_is_never_proven_dead_by_times() {
+        let pod = container(json!({"running": {"startedAt": "2026-01-02T03:06:00Z"}}), json!({}));
+        let pod: Pod = serde_json::from_value(json!({"metadata": {"uid": "u1"}, "status": pod})).expect("a pod");
+        assert_eq!(judge(Some(&pod), "u1", 5 << 20), None);
     }
 
     #[test]

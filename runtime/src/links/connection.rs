@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use holdfast_core::engine::ConnId;
-use holdfast_core::wire::WireError;
 use metrics::{Counter, counter};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::inbox::Inbox;
+use super::inbox::{Inbox, InboxError};
 use super::outbox::{Next, Outbox};
 use super::{LinkEvent, LinkSettings, handle};
 
@@ -46,7 +45,7 @@ enum End {
     #[error("failed to write: {0}")]
     Write(io::Error),
     #[error("refused what was sent: {0}")]
-    Wire(#[from] WireError),
+    Garbage(#[from] InboxError),
     #[error("nothing heard for {0:?}")]
     Silent(Duration),
 }
@@ -85,7 +84,7 @@ impl Connection {
             () = self.cut.cancelled() => End::Here,
         };
         debug!(?conn, %end, "connection ended");
-        if let End::Wire(_) = end {
+        if let End::Garbage(_) = end {
             counter!("holdfast_link_garbage_total").increment(1);
         }
         let _ = self.events.send(LinkEvent::Closed { conn }).await;

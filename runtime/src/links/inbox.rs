@@ -1,14 +1,24 @@
-//! Cuts the incoming bytes of one connection into frames. Nothing is set aside for a frame before its bytes are there, and until the first frame has
-//! been read, when the other end may be anybody, only a short one is accepted.
+//! Cuts the incoming bytes of one connection into frames. Nothing is set aside for a frame before its bytes are there, and the other end has to say
+//! who it is, in a short frame, before anything else is taken from it.
 
 use bytes::BytesMut;
 use holdfast_core::wire::{self, Frame, WireError};
+use thiserror::Error;
 
 /// The first frame names a cluster, a pod and some numbers.
 const FIRST_FRAME: usize = 2048;
 
 /// What to read at a time.
 const CHUNK: usize = 64 << 10;
+
+/// Why what came in is of no use.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub(super) enum InboxError {
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    #[error("the first frame does not say who speaks")]
+    NoGreeting,
+}
 
 /// The bytes of one connection that are not a whole frame yet.
 #[derive(Debug, Default)]
@@ -30,16 +40,19 @@ impl Inbox {
     }
 
     /// All whole frames, in order.
-    pub(super) fn take(&mut self) -> Result<Vec<Frame>, WireError> {
+    pub(super) fn take(&mut self) -> Result<Vec<Frame>, InboxError> {
         let mut frames = Vec::new();
         loop {
             if !self.greeted
                 && let Some(length) = self.buffer.first_chunk::<4>().map(|length| u32::from_be_bytes(*length) as usize)
                 && length > FIRST_FRAME
             {
-                return Err(WireError::TooLong { length });
+                return Err(WireError::TooLong { length }.into());
             }
             let Some(frame) = wire::decode(&mut self.buffer)? else { return Ok(frames) };
+            if !self.greeted && !matches!(frame, Frame::Ident(_)) {
+                return Err(InboxError::NoGreeting);
+            }
             self.greeted = true;
             frames.push(frame);
         }
@@ -48,16 +61,25 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
+    use holdfast_core::wire::{Ident, WIRE_VERSIONS};
+    use holdfast_core::{Member, NodeId};
+
     use super::*;
 
-    fn feed(inbox: &mut Inbox, bytes: &[u8]) -> Result<Vec<Frame>, WireError> {
+    fn greeting() -> Frame {
+        let member = Member { id: NodeId::new(1).expect("a place"), incarnation: 7 };
+        Frame::Ident(Ident { versions: WIRE_VERSIONS, cluster: "c".repeat(40), member, pod_uid: "u".repeat(36) })
+    }
+
+    fn feed(inbox: &mut Inbox, bytes: &[u8]) -> Result<Vec<Frame>, InboxError> {
         inbox.space().extend_from_slice(bytes);
         inbox.take()
     }
 
     #[test]
     fn frames_come_out_whole_and_in_order() {
-        let frames: Vec<Frame> = (1..=3).map(|ack| Frame::Heartbeat { ack }).collect();
+        let mut frames = vec![greeting()];
+        frames.extend((1..=3).map(|ack| Frame::Heartbeat { ack }));
         let bytes: Vec<u8> = frames.iter().flat_map(wire::encode).collect();
         let mut inbox = Inbox::default();
         let mut out = Vec::new();
@@ -75,9 +97,15 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_taken_from_a_stranger_that_does_not_introduce_itself() {
+        let frame = wire::encode(&Frame::Heartbeat { ack: 1 });
+        assert_eq!(feed(&mut Inbox::default(), &frame), Err(InboxError::NoGreeting));
+    }
+
+    #[test]
     fn garbage_after_the_first_frame_ends_it_too() {
         let mut inbox = Inbox::default();
-        feed(&mut inbox, &wire::encode(&Frame::Heartbeat { ack: 1 })).expect("right");
+        feed(&mut inbox, &wire::encode(&greeting())).expect("right");
         assert!(feed(&mut inbox, &[0xff; 64]).is_err());
     }
 }

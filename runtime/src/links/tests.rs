@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use holdfast_core::wire;
+use holdfast_core::Member;
+use holdfast_core::wire::{self, Ident, WIRE_VERSIONS};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -41,6 +42,20 @@ async fn start(peers: &[(&str, SocketAddr)]) -> End {
 
 fn peer() -> NodeId {
     NodeId::new(1).expect("a place")
+}
+
+fn greeting() -> Frame {
+    Frame::Ident(Ident {
+        versions: WIRE_VERSIONS,
+        cluster: "shop".to_owned(),
+        member: Member { id: peer(), incarnation: 7 },
+        pod_uid: "u".to_owned(),
+    })
+}
+
+/// As the engine does first of all.
+fn greet(handle: &ConnHandle) {
+    assert!(handle.send(wire::encode(&greeting())));
 }
 
 fn beat(ack: u64) -> Bytes {
@@ -89,15 +104,18 @@ async fn frames_arrive_whole_and_in_order_both_ways() {
     let (_, dialed, to_b) = a.opened().await;
     let (_, accepted, to_a) = b.opened().await;
     assert!(dialed && !accepted);
+    greet(&to_a);
+    greet(&to_b);
     for ack in 0..1000 {
         assert!(to_b.send(beat(ack)));
     }
     to_b.flush();
     assert!(to_a.send(beat(7)));
     to_a.flush();
-    let expected: Vec<Frame> = (0..1000).map(|ack| Frame::Heartbeat { ack }).collect();
-    assert_eq!(b.received(1000).await, expected);
-    assert_eq!(a.received(1).await, [Frame::Heartbeat { ack: 7 }]);
+    let mut expected = vec![greeting()];
+    expected.extend((0..1000).map(|ack| Frame::Heartbeat { ack }));
+    assert_eq!(b.received(1001).await, expected);
+    assert_eq!(a.received(2).await, [greeting(), Frame::Heartbeat { ack: 7 }]);
 }
 
 #[tokio::test]
@@ -117,9 +135,10 @@ async fn closing_sends_the_rest_and_dropping_does_not_wait() {
     a.links.dial(peer(), "shop-1".to_owned());
     let (_, _, to_b) = a.opened().await;
     let (_, _, to_a) = b.opened().await;
+    greet(&to_b);
     to_b.send(beat(1));
     to_b.close();
-    assert_eq!(b.received(1).await, [Frame::Heartbeat { ack: 1 }]);
+    assert_eq!(b.received(2).await, [greeting(), Frame::Heartbeat { ack: 1 }]);
     b.closed().await;
     a.closed().await;
     drop(to_a);

@@ -305,8 +305,12 @@ impl Driver {
                 }
                 Output::Reset { member } => {
                     counter!("holdfast_resets_total").increment(1);
-                    warn!(?member, "not in the view any more: joining anew under another incarnation");
-                    self.conns.clear();
+                    warn!(?member, "joining anew under another incarnation");
+                    // The engine may have been told of another one since it said this.
+                    let now = self.now();
+                    for (conn, _) in std::mem::take(&mut self.conns) {
+                        self.engine.handle_disconnected(now, conn);
+                    }
                     look_again = true;
                 }
                 Output::Left => {
