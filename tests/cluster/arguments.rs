@@ -15,6 +15,9 @@ pub(crate) struct Arguments {
     /// The cluster's name: several can run at once.
     #[arg(long, global = true, default_value = "holdfast")]
     pub(crate) name: String,
+    /// Use the cluster of KUBECONFIG instead of one of this machine: for kubectl, helm and forward.
+    #[arg(long, global = true)]
+    pub(crate) existing: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

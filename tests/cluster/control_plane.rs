@@ -92,6 +92,9 @@ fn controller_manager(state: &State) -> Vec<String> {
         format!("--root-ca-file={}", pki("ca.crt")),
         format!("--service-account-private-key-file={}", pki("tokens.key")),
         "--use-service-account-credentials".to_owned(),
+        // With the default of 20 requests a second its controllers take 5 s to start.
+        "--kube-api-qps=500".to_owned(),
+        "--kube-api-burst=1000".to_owned(),
         // A node that is cut off is NotReady after 8 s instead of 50: tests wait for it.
         "--node-monitor-grace-period=8s".to_owned(),
         "--node-monitor-period=1s".to_owned(),

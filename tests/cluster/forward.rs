@@ -42,7 +42,7 @@ pub(super) enum Lifeline {
     /// The process ends when its standard input, of which this is the other end, does.
     Process { _input: tokio::process::ChildStdin },
     /// The task is cancelled.
-    Task(tokio_util::sync::DropGuard),
+    Task { _guard: tokio_util::sync::DropGuard },
 }
 
 impl Forward {

@@ -13,7 +13,8 @@ use super::forward::{self, Forward};
 use super::progress::Progress;
 use super::state::{self, State};
 use super::topology::{CONTROL_PLANE, Topology};
-use super::{down, faults, images, lock, packages, process, programs, up};
+use super::tunnel::{self, Target};
+use super::{down, faults, images, lock, namespaces, packages, process, programs, up};
 
 /// What kind of cluster is wanted.
 #[derive(Debug, Clone)]
@@ -226,22 +227,30 @@ impl Cluster {
     /// Forwards a port of 127.0.0.1, `local` or one that the kernel picks, to a port of a Service, until what this returns is
     /// dropped. Each connection goes where the Service leads at that moment.
     pub async fn forward_service(&self, ns: &str, service: &str, port: u16, local: Option<u16>) -> Result<Forward, Error> {
-        let lab = self.lab("forwarding")?;
-        let to = self.service_address(ns, service, port).await?;
-        Ok(forward::start(&lab.state, to, local)?)
+        let found = self.service(ns, service, port).await?;
+        match &self.lab {
+            Some(lab) => Ok(forward::start(&lab.state, found.address()?, local)?),
+            None => {
+                let target = Target::Service { namespace: ns.to_owned(), name: service.to_owned(), port: found.port_name };
+                Ok(tunnel::start(self.client(), target, local)?)
+            }
+        }
     }
 
     /// As [`Cluster::forward_service`], but until the cluster goes down.
     pub async fn forward_service_detached(&self, ns: &str, service: &str, port: u16, local: Option<u16>) -> Result<SocketAddr, Error> {
         let lab = self.lab("forwarding beyond the end of this command")?;
-        let to = self.service_address(ns, service, port).await?;
+        let to = self.service(ns, service, port).await?.address()?;
         let name = format!("{CONTROL_PLANE}.forward-{ns}-{service}-{port}");
         Ok(forward::start_detached(&lab.state, &name, to, local)?)
     }
 
     /// Forwards to a port of one pod, until what this returns is dropped. A pod that takes its place later has another address.
     pub async fn forward_pod(&self, ns: &str, pod: &str, port: u16, local: Option<u16>) -> Result<Forward, Error> {
-        let lab = self.lab("forwarding")?;
+        let Some(lab) = &self.lab else {
+            let target = Target::Pod { namespace: ns.to_owned(), name: pod.to_owned(), port };
+            return Ok(tunnel::start(self.client(), target, local)?);
+        };
         let what = format!("pod {ns}/{pod}");
         let found = Api::<Pod>::namespaced(self.client(), ns).get(pod).await;
         let found = found.map_err(|source| Error::Api { what: what.clone(), source: Box::new(source) })?;
@@ -250,22 +259,36 @@ impl Cluster {
         Ok(forward::start(&lab.state, SocketAddr::new(address, port), local)?)
     }
 
-    async fn service_address(&self, ns: &str, service: &str, port: u16) -> Result<SocketAddr, Error> {
+    async fn service(&self, ns: &str, service: &str, number: u16) -> Result<FoundService, Error> {
         let what = format!("Service {ns}/{service}");
         let found = Api::<Service>::namespaced(self.client(), ns).get(service).await;
         let found = found.map_err(|source| Error::Api { what: what.clone(), source: Box::new(source) })?;
         let spec = found.spec.unwrap_or_default();
-        let ports: Vec<_> = spec.ports.unwrap_or_default().iter().map(|port| port.port).collect();
-        if !ports.contains(&i32::from(port)) {
-            return Err(Error::NoAddress { what, why: format!("it has no port {port}, but {ports:?}") });
-        }
-        let address = spec.cluster_ip.as_deref().and_then(|address| address.parse::<IpAddr>().ok());
-        let address = address.ok_or(Error::NoAddress { what, why: "it is headless".to_owned() })?;
-        Ok(SocketAddr::new(address, port))
+        let ports = spec.ports.unwrap_or_default();
+        let Some(port) = ports.iter().find(|port| port.port == i32::from(number)) else {
+            let others: Vec<_> = ports.iter().map(|port| port.port).collect();
+            return Err(Error::NoAddress { what, why: format!("it has no port {number}, but {others:?}") });
+        };
+        let address = spec.cluster_ip.as_deref().and_then(|address| address.parse().ok());
+        let address = address.map(|address| SocketAddr::new(address, number));
+        Ok(FoundService { what, port_name: port.name.clone(), address })
     }
 
     pub(super) fn lab(&self, what: &'static str) -> Result<&Lab, Error> {
         self.lab.as_ref().ok_or(Error::NeedsLab(what))
+    }
+}
+
+/// A Service that was looked up for one of its ports.
+struct FoundService {
+    what: String,
+    port_name: Option<String>,
+    address: Option<SocketAddr>,
+}
+
+impl FoundService {
+    fn address(self) -> Result<SocketAddr, Error> {
+        self.address.ok_or(Error::NoAddress { what: self.what, why: "it is headless".to_owned() })
     }
 }
 
@@ -291,6 +314,7 @@ pub async fn remove(name: &str) -> Result<(), Error> {
     down::remove(&state).await?;
     lock.remove()?;
     state::forget_root();
+    namespaces::forget_networks();
     step.done();
     Ok(())
 }

@@ -24,8 +24,9 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(Arguments { name, command }: Arguments) -> anyhow::Result<()> {
+async fn run(Arguments { name, existing, command }: Arguments) -> anyhow::Result<()> {
     match command {
+        command if existing => on(&Cluster::existing().await?, command).await?,
         Command::Up { nodes } => {
             let cluster = Cluster::up(Options { name, nodes }).await?;
             println!("{}", cluster.kubeconfig().display());
@@ -77,7 +78,7 @@ async fn on(cluster: &Cluster, command: Command) -> anyhow::Result<()> {
         Command::Heal(Node { node }) => cluster.heal(&node).await?,
         Command::HealAll => cluster.heal_all().await?,
         Command::Up { .. } | Command::Down { .. } | Command::Status | Command::Logs { .. } | Command::Selftest => {
-            unreachable!("these do not need a cluster that is up")
+            anyhow::bail!("this is about the clusters of this machine: leave out --existing")
         }
     }
     Ok(())

@@ -39,6 +39,7 @@ mod selftest;
 mod state;
 mod status;
 mod topology;
+mod tunnel;
 mod up;
 
 pub use forward::Forward;

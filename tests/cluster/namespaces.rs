@@ -32,7 +32,7 @@ pub enum Error {
         source: command::Error,
     },
     /// A network namespace of this name belongs to somebody else.
-    #[error("the network namespace `{0}` exists, but not by us: `ip netns del {0}` if nothing needs it")]
+    #[error("the network namespace `{0}` belongs to a cluster with another HOLDFAST_STATE: choose another name, or end that cluster")]
     Foreign(String),
     /// A mount failed.
     #[error("failed to {action} at {path}")]
@@ -88,6 +88,15 @@ pub(super) fn existing(cluster: &str) -> Vec<String> {
 pub(super) async fn remove_network(name: &str) -> Result<(), Error> {
     let gone = Run::new("ip", ["netns", "del", name]).output().await;
     gone.map(drop).map_err(|source| Error::Network { action: "remove", name: name.to_owned(), source })
+}
+
+/// Removes the mount that `ip netns` makes for all network namespaces, if there is none in it.
+pub(super) fn forget_networks() {
+    let folder = "/run/netns";
+    if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none()) {
+        // In use after all, or not there: both are well.
+        drop(umount2(folder, MntFlags::empty()).map_err(io::Error::from).and_then(|()| fs::remove_dir(folder)));
+    }
 }
 
 impl Namespaces {

@@ -17,7 +17,6 @@ const NEEDED: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("iptables", "iptables"),
     ("nft", "nftables"),
-    ("conntrack", "conntrack"),
     ("sysctl", "procps"),
     ("nsenter", "util-linux"),
     ("setsid", "util-linux"),
