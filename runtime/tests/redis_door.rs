@@ -123,6 +123,30 @@ async fn a_value_over_the_limit_is_refused_and_the_connection_goes_on() {
 }
 
 #[tokio::test]
+async fn a_small_request_does_not_make_a_huge_answer() {
+    let door = open(memory(), Settings::default()).await;
+    let mut client = Client::connect(door.address).await;
+    assert_eq!(client.ask(&[b"HSET", b"h", b"f", &vec![b'x'; 1 << 20][..1 << 19]]).await, b":1\r\n");
+    let repeat = |begin: &[&'static str], word: &'static str, times: usize| {
+        let words: Vec<&[u8]> = begin.iter().copied().chain(std::iter::repeat_n(word, times)).map(str::as_bytes).collect();
+        request(&words)
+    };
+    for (sent, answer) in [
+        (repeat(&["HMGET", "h"], "f", 100_000), "-ERR the values are more than 67108864 bytes"),
+        (repeat(&["COMMAND", "INFO"], "get", 100_000), "-ERR more than 1000 names"),
+        (repeat(&["CONFIG", "GET"], "*", 100_000), "-ERR more than 64 patterns"),
+        (repeat(&["CLIENT", "LIST", "ID"], "1", 100_000), "$"),
+    ] {
+        client.send(&sent).await;
+        let reply = client.reply().await;
+        assert!(reply.starts_with(answer.as_bytes()) && reply.len() < 1000, "{}", String::from_utf8_lossy(&reply[..reply.len().min(200)]));
+    }
+    client.send(&repeat(&["HMGET", "h", "g"], "f", 3)).await;
+    let reply = client.reply().await;
+    assert!(reply.starts_with(b"*4\r\n$-1\r\n$524288\r\n") && reply.len() > 3 << 19);
+}
+
+#[tokio::test]
 async fn a_refused_client_learns_why_although_it_is_still_sending() {
     let door = open(memory(), Settings::default()).await;
     let mut client = Client::connect(door.address).await;

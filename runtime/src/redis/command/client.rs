@@ -1,5 +1,7 @@
 //! `CLIENT`: names of connections, and who is connected.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::Plan;
@@ -100,7 +102,9 @@ fn list(args: &Args<'_>) -> Result<Plan, Refusal> {
         },
         4.. if args.is(2, "id") => {
             let id = |index| parse_integer(args.get(index)).ok_or(Refusal::fixed("ERR Invalid client ID"));
-            Some((3..args.len()).map(id).collect::<Result<_, _>>()?)
+            // Each once: a line is far longer than a number.
+            let ids: BTreeSet<i64> = (3..args.len()).map(id).collect::<Result<_, _>>()?;
+            Some(ids.into_iter().collect())
         }
         _ => return Err(Refusal::SYNTAX),
     };

@@ -12,9 +12,9 @@ pub(super) const COMMANDS: &[Spec] = &[
     Spec::write("pexpire", -3, |args| expire(args, Unit::Milliseconds, After::Now)),
     Spec::write("expireat", -3, |args| expire(args, Unit::Seconds, After::Epoch)),
     Spec::write("pexpireat", -3, |args| expire(args, Unit::Milliseconds, After::Epoch)),
-    Spec::write("persist", 2, |args| Ok(Plan::One { key: args.key(1)?, command: Command::Persist, answer: plain })),
-    Spec::read("ttl", 2, |args| Ok(Plan::One { key: args.key(1)?, command: Command::Ttl, answer: seconds })),
-    Spec::read("pttl", 2, |args| Ok(Plan::One { key: args.key(1)?, command: Command::Ttl, answer: plain })),
+    Spec::write("persist", 2, |args| Plan::one(args, Command::Persist, plain)),
+    Spec::read("ttl", 2, |args| Plan::one(args, Command::Ttl, seconds)),
+    Spec::read("pttl", 2, |args| Plan::one(args, Command::Ttl, plain)),
 ];
 
 /// What a time is counted in.
@@ -59,7 +59,7 @@ fn expire(args: &Args<'_>, unit: Unit, after: After) -> Result<Plan, Refusal> {
         After::Now => time.checked_add(args.now).map(|_| time).ok_or_else(refuse)?,
         After::Epoch => time.saturating_sub(args.now),
     };
-    Ok(Plan::One { key: args.key(1)?, command: Command::Expire { millis, condition }, answer: plain })
+    Plan::one(args, Command::Expire { millis, condition }, plain)
 }
 
 fn condition(args: &Args<'_>) -> Result<ExpireCondition, Refusal> {

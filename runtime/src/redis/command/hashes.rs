@@ -1,16 +1,20 @@
 //! Values of named fields.
 
+use std::collections::HashMap;
+
+use bytes::Bytes;
 use holdfast_core::{Command, Reply};
 
 use super::args::{Args, Refusal};
+use super::keys::{MOST_BYTES, too_much};
 use super::table::Spec;
 use super::{Plan, plain};
 use crate::redis::frame::Value;
 
 pub(super) const COMMANDS: &[Spec] = &[
-    Spec::read("hget", 3, |args| fields(args, first)),
-    Spec::read("hmget", -3, |args| fields(args, plain)),
-    Spec::read("hexists", 3, |args| fields(args, exists)),
+    Spec::read("hget", 3, |args| field(args, first)),
+    Spec::read("hmget", -3, hmget),
+    Spec::read("hexists", 3, |args| field(args, exists)),
     Spec::read("hgetall", 2, |args| all(args, plain)),
     Spec::read("hkeys", 2, |args| all(args, names)),
     Spec::read("hvals", 2, |args| all(args, values)),
@@ -21,13 +25,38 @@ pub(super) const COMMANDS: &[Spec] = &[
     Spec::write("hdel", -3, hdel),
 ];
 
-fn fields(args: &Args<'_>, answer: fn(Reply) -> Value) -> Result<Plan, Refusal> {
-    let fields = (2..args.len()).map(|index| args.bytes(index)).collect();
-    Ok(Plan::One { key: args.key(1)?, command: Command::HashGet { fields }, answer })
+fn field(args: &Args<'_>, answer: fn(Reply) -> Value) -> Result<Plan, Refusal> {
+    Plan::one(args, Command::HashGet { fields: vec![args.bytes(2)] }, answer)
+}
+
+/// Each field is asked for once, however often it is named: its value would travel as often.
+fn hmget(args: &Args<'_>) -> Result<Plan, Refusal> {
+    let mut places = HashMap::new();
+    let mut fields = Vec::new();
+    let order: Vec<usize> = (2..args.len())
+        .map(|index| {
+            *places.entry(args.get(index)).or_insert_with(|| {
+                fields.push(args.bytes(index));
+                fields.len() - 1
+            })
+        })
+        .collect();
+    Plan::one(args, Command::HashGet { fields }, move |reply| match reply {
+        Reply::Array(values) => in_order(&order, &values),
+        other => plain(other),
+    })
+}
+
+fn in_order(order: &[usize], values: &[Option<Bytes>]) -> Value {
+    let values = || order.iter().map(|place| values.get(*place).cloned().flatten());
+    if values().flatten().map(|value| value.len()).sum::<usize>() > MOST_BYTES {
+        return too_much();
+    }
+    Value::Array(values().map(Value::bulk_or_null).collect())
 }
 
 fn all(args: &Args<'_>, answer: fn(Reply) -> Value) -> Result<Plan, Refusal> {
-    Ok(Plan::One { key: args.key(1)?, command: Command::HashGetAll, answer })
+    Plan::one(args, Command::HashGetAll, answer)
 }
 
 fn hset(args: &Args<'_>, answer: fn(Reply) -> Value) -> Result<Plan, Refusal> {
@@ -35,17 +64,17 @@ fn hset(args: &Args<'_>, answer: fn(Reply) -> Value) -> Result<Plan, Refusal> {
         return Err(Refusal::arity(args.name));
     }
     let fields = (2..args.len()).step_by(2).map(|index| (args.bytes(index), args.bytes(index + 1))).collect();
-    Ok(Plan::One { key: args.key(1)?, command: Command::HashSet { fields }, answer })
+    Plan::one(args, Command::HashSet { fields }, answer)
 }
 
 fn hsetnx(args: &Args<'_>) -> Result<Plan, Refusal> {
     let command = Command::HashSetIfAbsent { field: args.bytes(2), value: args.bytes(3) };
-    Ok(Plan::One { key: args.key(1)?, command, answer: plain })
+    Plan::one(args, command, plain)
 }
 
 fn hdel(args: &Args<'_>) -> Result<Plan, Refusal> {
     let fields = (2..args.len()).map(|index| args.bytes(index)).collect();
-    Ok(Plan::One { key: args.key(1)?, command: Command::HashDelete { fields }, answer: plain })
+    Plan::one(args, Command::HashDelete { fields }, plain)
 }
 
 fn first(reply: Reply) -> Value {

@@ -13,6 +13,7 @@ pub(super) const COMMANDS: &[Spec] =
         Spec::server("command|info", -2, |args| {
             let infos = match args.len() {
                 2 => commands().iter().map(|spec| info(spec)).collect(),
+                count if count - 2 > MOST_NAMES => return Err(Refusal::new(format!("ERR more than {MOST_NAMES} names"))),
                 count => (2..count).map(|index| named(args.get(index)).map_or(Value::Null, info)).collect(),
             };
             Ok(Plan::Answer(Value::Array(infos)))
@@ -23,6 +24,9 @@ pub(super) const COMMANDS: &[Spec] =
         }),
         Spec::server("command|help", 2, |_| Ok(help("COMMAND", HELP))),
     ])];
+
+/// The most names in one request: an answer is a hundred times as long.
+const MOST_NAMES: usize = 1000;
 
 const HELP: &[&str] = &[
     "(no subcommand)",

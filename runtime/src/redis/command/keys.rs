@@ -15,18 +15,18 @@ pub(super) const COMMANDS: &[Spec] = &[
     Spec::write("del", -2, |args| sum(args, Command::Delete)).of_many_keys(),
     Spec::write("unlink", -2, |args| sum(args, Command::Delete)).of_many_keys(),
     Spec::read("exists", -2, |args| sum(args, Command::Exists)).of_many_keys(),
-    Spec::read("type", 2, |args| Ok(Plan::One { key: args.key(1)?, command: Command::Type, answer: plain })),
+    Spec::read("type", 2, |args| Plan::one(args, Command::Type, plain)),
 ];
 
 /// How many sessions are asked at the same time.
 const AT_ONCE: usize = 32;
 
 /// The most bytes of values in one answer: as many as the largest value that can be configured.
-const MOST_BYTES: usize = 64 << 20;
+pub(super) const MOST_BYTES: usize = 64 << 20;
 
 fn sum(args: &Args<'_>, command: Command) -> Result<Plan, Refusal> {
     if args.len() == 2 {
-        return Ok(Plan::One { key: args.key(1)?, command, answer: plain });
+        return Plan::one(args, command, plain);
     }
     Ok(Plan::Many(Many::Sum { keys: args.keys(1)?, command }))
 }
@@ -51,6 +51,11 @@ impl Many {
             Many::Values(keys) => values(keys, sessions).await,
         }
     }
+}
+
+/// The answer in place of values that are too much together.
+pub(super) fn too_much() -> Value {
+    Refusal::new(format!("ERR the values are more than {MOST_BYTES} bytes: ask for fewer at a time")).into()
 }
 
 async fn add<S: Sessions>(keys: Vec<Bytes>, command: Command, sessions: &S) -> Value {
@@ -82,7 +87,7 @@ async fn values<S: Sessions>(keys: Vec<Bytes>, sessions: &S) -> Value {
             _ => Value::Null,
         });
         if bytes > MOST_BYTES {
-            return Refusal::new(format!("ERR the values are more than {MOST_BYTES} bytes: ask for fewer keys at a time")).into();
+            return too_much();
         }
     }
     Value::Array(values)

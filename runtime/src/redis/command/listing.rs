@@ -119,10 +119,10 @@ impl Listing {
 }
 
 async fn answer<S: Sessions>(page: ScanPage, pattern: Option<Bytes>, kind: Option<Kind>, sessions: &S) -> Value {
-    let mut keys = page.keys;
-    if let Some(pattern) = pattern {
-        keys.retain(|key| glob::matches(&pattern, key));
-    }
+    let keys = match pattern {
+        None => page.keys,
+        Some(pattern) => matching(page.keys, &pattern).await,
+    };
     let keys = match kind {
         None => keys,
         Some(Kind::Other) => Vec::new(),
@@ -133,6 +133,18 @@ async fn answer<S: Sessions>(page: ScanPage, pattern: Option<Bytes>, kind: Optio
     };
     let keys = keys.into_iter().map(Value::Bulk).collect();
     Value::Array(vec![Value::Bulk(page.cursor.to_string().into()), Value::Array(keys)])
+}
+
+/// Those that match. A long pattern takes its time, which others need, too.
+async fn matching(keys: Vec<Bytes>, pattern: &[u8]) -> Vec<Bytes> {
+    let mut found = Vec::new();
+    for key in keys {
+        if glob::matches(pattern, &key) {
+            found.push(key);
+        }
+        tokio::task::coop::consume_budget().await;
+    }
+    found
 }
 
 async fn of_type<S: Sessions>(keys: Vec<Bytes>, kind: ValueType, sessions: &S) -> Result<Vec<Bytes>, CommandError> {
@@ -155,11 +167,9 @@ async fn keys<S: Sessions>(pattern: &[u8], sessions: &S) -> Result<Value, Refusa
     let mut found = HashSet::new();
     loop {
         let page = sessions.scan(cursor, PAGE).await.map_err(|error| Refusal::new(error.to_string()))?;
-        for key in page.keys {
-            if glob::matches(pattern, &key) {
-                bytes += key.len();
-                found.insert(key);
-            }
+        for key in matching(page.keys, pattern).await {
+            bytes += key.len();
+            found.insert(key);
         }
         if found.len() > MOST_KEYS || bytes > MOST_BYTES {
             return Err(Refusal::new(format!("ERR KEYS finds more than {MOST_KEYS} keys or {MOST_BYTES} bytes: use SCAN")));

@@ -35,8 +35,8 @@ pub(crate) enum Plan {
         key: Bytes,
         /// What to do.
         command: Command,
-        /// How the answer is told.
-        answer: fn(Reply) -> Value,
+        /// How the answer is told. One that remembers nothing takes no memory either.
+        answer: Box<dyn FnOnce(Reply) -> Value + Send>,
     },
     /// The same operation on many sessions.
     Many(keys::Many),
@@ -59,6 +59,11 @@ pub(crate) enum Plan {
 }
 
 impl Plan {
+    /// One operation on the session that is named after the command.
+    fn one(args: &Args<'_>, command: Command, answer: impl FnOnce(Reply) -> Value + Send + 'static) -> Result<Plan, Refusal> {
+        Ok(Plan::One { key: args.key(1)?, command, answer: Box::new(answer) })
+    }
+
     /// What has to be finished before it may begin.
     pub(crate) fn access(&self) -> Access {
         match self {

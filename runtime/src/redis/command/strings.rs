@@ -22,12 +22,8 @@ pub(super) const COMMANDS: &[Spec] = &[
     Spec::write("getdel", 2, getdel),
 ];
 
-fn one(args: &Args<'_>, command: Command, answer: fn(Reply) -> Value) -> Result<Plan, Refusal> {
-    Ok(Plan::One { key: args.key(1)?, command, answer })
-}
-
 fn get(args: &Args<'_>) -> Result<Plan, Refusal> {
-    one(args, Command::Get, plain)
+    Plan::one(args, Command::Get, plain)
 }
 
 fn mget(args: &Args<'_>) -> Result<Plan, Refusal> {
@@ -35,7 +31,7 @@ fn mget(args: &Args<'_>) -> Result<Plan, Refusal> {
 }
 
 fn strlen(args: &Args<'_>) -> Result<Plan, Refusal> {
-    one(args, Command::Get, |reply| match reply {
+    Plan::one(args, Command::Get, |reply| match reply {
         Reply::Bytes(bytes) => Value::Int(bytes.len() as i64),
         Reply::Nil => Value::Int(0),
         other => plain(other),
@@ -48,9 +44,9 @@ fn set(args: &Args<'_>) -> Result<Plan, Refusal> {
         None => Expiry::Never,
         Some(Lifetime::Keep) => Expiry::Keep,
         Some(Lifetime::Never) => return Err(Refusal::SYNTAX),
-        Some(Lifetime::Until(after)) => after.expiry(args)?,
+        Some(Lifetime::Until(until)) => until.expiry(args)?,
     };
-    one(args, Command::Set { value: args.bytes(2), expiry, condition, return_old }, plain)
+    Plan::one(args, Command::Set { value: args.bytes(2), expiry, condition, return_old }, plain)
 }
 
 fn setex(args: &Args<'_>) -> Result<Plan, Refusal> {
@@ -63,12 +59,12 @@ fn psetex(args: &Args<'_>) -> Result<Plan, Refusal> {
 
 fn set_for(args: &Args<'_>, unit: Unit) -> Result<Plan, Refusal> {
     let expiry = deadline(args, 2, unit, After::Now)?;
-    one(args, Command::Set { value: args.bytes(3), expiry, condition: Condition::Always, return_old: false }, plain)
+    Plan::one(args, Command::Set { value: args.bytes(3), expiry, condition: Condition::Always, return_old: false }, plain)
 }
 
 fn setnx(args: &Args<'_>) -> Result<Plan, Refusal> {
     let set = Command::Set { value: args.bytes(2), expiry: Expiry::Never, condition: Condition::IfAbsent, return_old: false };
-    one(args, set, |reply| match reply {
+    Plan::one(args, set, |reply| match reply {
         Reply::Ok => Value::Int(1),
         Reply::Nil => Value::Int(0),
         other => plain(other),
@@ -77,35 +73,29 @@ fn setnx(args: &Args<'_>) -> Result<Plan, Refusal> {
 
 fn getset(args: &Args<'_>) -> Result<Plan, Refusal> {
     let set = Command::Set { value: args.bytes(2), expiry: Expiry::Never, condition: Condition::Always, return_old: true };
-    one(args, set, plain)
+    Plan::one(args, set, plain)
 }
 
 fn getdel(args: &Args<'_>) -> Result<Plan, Refusal> {
-    one(args, Command::GetDel, plain)
+    Plan::one(args, Command::GetDel, plain)
 }
 
 fn getex(args: &Args<'_>) -> Result<Plan, Refusal> {
     let expiry = match Options::parse(args, 2, false)?.expiry {
         None | Some(Lifetime::Keep) => Expiry::Keep,
         Some(Lifetime::Never) => Expiry::Never,
-        Some(Lifetime::Until(after)) => match after.expiry(args) {
+        Some(Lifetime::Until(until)) => match until.expiry(args) {
             Ok(expiry) => expiry,
             // Redis looks at the time only if there is a value to return.
-            Err(_) if args.integer(after.index).is_err() => {
-                return one(args, Command::Get, |reply| instead(reply, Refusal::NOT_AN_INTEGER));
+            Err(refusal) => {
+                return Plan::one(args, Command::Get, |reply| match reply {
+                    Reply::Bytes(_) => refusal.into(),
+                    other => plain(other),
+                });
             }
-            Err(_) => return one(args, Command::Get, |reply| instead(reply, Refusal::expire_time("getex"))),
         },
     };
-    one(args, Command::GetEx { expiry }, plain)
-}
-
-/// The refusal where a value would be.
-fn instead(reply: Reply, refusal: Refusal) -> Value {
-    match reply {
-        Reply::Bytes(_) => refusal.into(),
-        other => plain(other),
-    }
+    Plan::one(args, Command::GetEx { expiry }, plain)
 }
 
 /// A time to live among the options, not looked at yet: Redis reads all options before it does.
