@@ -6,3 +6,4 @@ mod failure;
 mod membership;
 mod network;
 mod sessions;
+mod turmoil;
