@@ -130,6 +130,7 @@ impl Cluster {
     pub async fn up(options: Options) -> Result<Self, Error> {
         let progress = Progress::default();
         let state = State::new(&options.name)?;
+        state::check_nodes(options.nodes)?;
         packages::ensure(&progress).await?;
         let programs = programs::ensure(&progress).await?;
         let _lock = state.lock(|| progress.note("another command works on this cluster: waiting for it")).await?;
@@ -307,6 +308,7 @@ async fn client(kubeconfig: &Path) -> Result<Client, Error> {
 
 /// Ends the cluster of that name, whatever there is of it.
 pub async fn remove(name: &str) -> Result<(), Error> {
+    packages::require_root()?;
     let progress = Progress::default();
     let state = State::new(name)?;
     let lock = state.lock(|| progress.note("another command works on this cluster: waiting for it")).await?;

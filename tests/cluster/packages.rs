@@ -65,11 +65,14 @@ fn missing() -> Vec<(&'static str, &'static str)> {
     NEEDED.iter().copied().filter(|(program, _)| find(program, SEARCH_PATH).is_none()).collect()
 }
 
+/// Makes sure that this process is root.
+pub(super) fn require_root() -> Result<(), Error> {
+    if nix::unistd::geteuid().is_root() { Ok(()) } else { Err(Error::NotRoot) }
+}
+
 /// Makes sure that this process is root and every program is there.
 pub(super) async fn ensure(progress: &Progress) -> Result<(), Error> {
-    if !nix::unistd::geteuid().is_root() {
-        return Err(Error::NotRoot);
-    }
+    require_root()?;
     let lacking = missing();
     if lacking.is_empty() {
         return Ok(());

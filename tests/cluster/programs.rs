@@ -191,6 +191,20 @@ pub(super) async fn ensure(progress: &Progress) -> Result<Programs, Error> {
     })
 }
 
+/// The beginning of the names of folders in which something is being built.
+const BUILDING: &str = ".building-";
+
+/// Removes what builds that died have left in the cache.
+fn clear(cache: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(cache)? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(BUILDING.as_bytes()) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// The Go compiler.
 struct Go {
     path: PathBuf,
@@ -220,11 +234,11 @@ impl Source {
         if folder.exists() {
             return Ok(folder);
         }
-        // We hold the lock: whatever is half built here was left by a build that died.
-        let work = cache.join(".building");
-        if work.exists() {
-            fs::remove_dir_all(&work).map_err(io)?;
-        }
+        // We hold the lock: whatever is half built here was left by a build that died. Its compiler may still be at work, so the
+        // next build has a folder of its own.
+        clear(cache).map_err(io)?;
+        let work = tempfile::Builder::new().prefix(BUILDING).tempdir_in(cache).map_err(io)?;
+        let work = work.path();
         let (sources, result) = (work.join("sources"), work.join("result"));
         fs::create_dir_all(&sources).and_then(|()| fs::create_dir_all(&result)).map_err(io)?;
         for (name, text) in self.files {
@@ -240,7 +254,6 @@ impl Source {
             archive::write(&image, &result.join("image.tar"))?;
         }
         fs::rename(&result, &folder).map_err(io)?;
-        fs::remove_dir_all(&work).map_err(io)?;
         Ok(folder)
     }
 
@@ -318,6 +331,16 @@ mod tests {
     fn kubernetes_says_its_version_in_parts_too() {
         let parts = [Part::Whole, Part::Major, Part::Minor].map(|part| part.of("v1.34.4"));
         assert_eq!(parts, ["v1.34.4", "1", "34"]);
+    }
+
+    #[test]
+    fn what_a_dead_build_left_is_removed_and_nothing_else() {
+        let cache = tempfile::tempdir().unwrap();
+        for name in [".building-x", "kube-v1"] {
+            fs::create_dir(cache.path().join(name)).unwrap();
+        }
+        clear(cache.path()).unwrap();
+        assert!(!cache.path().join(".building-x").exists() && cache.path().join("kube-v1").exists());
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl Progress {
         if bar.is_none() {
             eprintln!("{what} ...");
         }
-        Step { bar, what, started: Instant::now(), spoke: Instant::now() }
+        Step { progress: self.clone(), bar, what, started: Instant::now(), spoke: Instant::now() }
     }
 
     /// Shows a line that stays.
@@ -49,6 +49,7 @@ impl Progress {
 /// A step that has begun. Dropped without [`Step::done`] it counts as failed.
 #[derive(Debug)]
 pub struct Step {
+    progress: Progress,
     bar: Option<ProgressBar>,
     what: String,
     started: Instant,
@@ -75,10 +76,10 @@ impl Step {
 
     fn end(&mut self, how: &str) {
         let line = format!("{}: {how} in {:.1} s", self.what, self.started.elapsed().as_secs_f32());
-        match self.bar.take() {
-            Some(bar) => bar.finish_with_message(line),
-            None => eprintln!("{line}"),
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
         }
+        self.progress.note(&line);
         self.what.clear();
     }
 }

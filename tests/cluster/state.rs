@@ -98,6 +98,11 @@ fn read(path: &Path) -> Result<String, Error> {
     fs::read_to_string(path).map_err(|source| Error::Io { action: "read", path: path.into(), source })
 }
 
+/// Whether a cluster can have so many nodes.
+pub(super) fn check_nodes(nodes: u8) -> Result<(), Error> {
+    if (1..=MAX_NODES).contains(&nodes) { Ok(()) } else { Err(Error::Nodes(nodes)) }
+}
+
 /// Whether `name` can be a part of the names of namespaces, cgroups and folders.
 fn is_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -215,9 +220,6 @@ impl State {
 
     /// Gives a new cluster its addresses and its port, and records it.
     pub async fn claim(&self, nodes: u8) -> Result<Record, Error> {
-        if !(1..=MAX_NODES).contains(&nodes) {
-            return Err(Error::Nodes(nodes));
-        }
         let root = root();
         let lock = Lock::acquire(&root.join(".slots.lock"), Duration::from_secs(60), || {}).await?;
         let mut taken = Vec::new();
