@@ -20,7 +20,6 @@ use serde::{Deserialize, Serialize};
     doc = "The members of a SessionCluster that count, agreed on by compare-and-swap. Written by the members only.",
     printcolumn(name = "Epoch", type_ = "integer", json_path = ".spec.epoch"),
     printcolumn(name = "Sub", type_ = "integer", json_path = ".spec.sub"),
-    printcolumn(name = "Members", type_ = "string", json_path = ".spec.members[*].name"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]

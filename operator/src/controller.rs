@@ -1,6 +1,5 @@
 //! The controller: which watches exist, and which cluster each of their events is about.
 
-use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use kube::runtime::controller::{self, Action, Config as ControllerConfig};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{Controller, WatchStreamExt, predicates, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::Applier;
@@ -44,7 +44,13 @@ pub struct Options {
 pub async fn run(client: Client, options: Options, leadership: Leadership, health: Health, shutdown: CancellationToken) {
     let namespace = options.namespace.as_deref();
     let (resources, writer) = reflector::store();
+    let (list, listed) = watch::channel(false);
     let triggers = watcher(scoped::<Watched>(&client, namespace), watcher::Config::default())
+        .inspect(move |event| {
+            if matches!(event, Ok(watcher::Event::InitDone)) {
+                list.send_replace(true);
+            }
+        })
         .default_backoff()
         .reflect(writer)
         .touched_objects()
@@ -82,42 +88,55 @@ pub async fn run(client: Client, options: Options, leadership: Leadership, healt
         // A node that dies or comes back is rare; which clusters have pods there is for each pass to see.
         .watches_stream(node_events, move |_| everything(&all));
 
+    let (sync, synced) = watch::channel(false);
     let context = Arc::new(Context {
+        synced,
         leadership,
         images: options.images,
         nodes: nodes.clone(),
-        resources: resources.clone(),
+        resources,
         applier: Applier::new(client.clone(), children.clone()),
-        children: children.clone(),
         publisher: Publisher::new(client.clone(), &options.instance),
         memories: Memories::default(),
         client,
     });
-    tokio::spawn(report_readiness(health, resources, nodes, children));
-    controller.run(gated, reconcile::error_policy, context).for_each(|result| ready(log(&result))).await;
+    tokio::spawn(announce(health, listed, nodes, children, sync));
+    let outcomes = controller.run(gated, reconcile::error_policy, context);
+    outcomes.for_each(|outcome| async move { log(&outcome) }).await;
 }
 
 /// A pass that waits for the first answers of the watches: without the nodes every one would look dead, and without the rest everything would be
 /// applied once more.
 async fn gated(resource: Arc<Watched>, context: Arc<Context>) -> Result<Action, reconcile::Error> {
-    // The only error is that a watch was dropped, and then the process is about to end.
-    if context.nodes.wait_until_ready().await.is_err() || context.children.synced().await.is_err() {
+    let mut synced = context.synced.clone();
+    // The only error is that the task below was dropped, and then the process is about to end.
+    if synced.wait_for(|synced| *synced).await.is_err() {
         return Ok(Action::await_change());
     }
     reconcile::reconcile(resource, context).await
 }
 
-/// Ready once every watch has had its first answer, leading or not: a replica that waits can take over at once.
-async fn report_readiness(health: Health, resources: Store<Watched>, nodes: Store<Node>, children: Arc<Children>) {
+/// Waits for the first answers of all watches and then says so: passes may begin, and the process is ready, leading or not, so that a replica that
+/// waits can take over at once.
+///
+/// Nobody else waits for a store: kube's stores wake only the last of those that do, and the controller itself waits for the resources'.
+async fn announce(
+    health: Health,
+    mut listed: watch::Receiver<bool>,
+    nodes: Store<Node>,
+    children: Arc<Children>,
+    synced: watch::Sender<bool>,
+) {
     health.set_started(Ok(()));
     health.set_ready(Err("waiting for the API server's first answers; are the resource definitions installed?".to_owned()));
-    let synced = async {
-        resources.wait_until_ready().await?;
-        nodes.wait_until_ready().await?;
-        children.synced().await
+    let all = async {
+        listed.wait_for(|listed| *listed).await.ok()?;
+        nodes.wait_until_ready().await.ok()?;
+        children.synced().await.ok()
     };
-    if synced.await.is_ok() {
-        tracing::info!(clusters = resources.len(), "all watches are up to date");
+    if all.await.is_some() {
+        tracing::info!("all watches are up to date");
+        synced.send_replace(true);
         health.set_ready(Ok(()));
     }
 }

@@ -33,26 +33,28 @@ impl Notice {
 
 /// What changed between two statuses.
 pub fn between(before: &SessionClusterStatus, after: &SessionClusterStatus) -> Vec<Notice> {
-    // Type, and whether True is the good news.
-    [(READY, true), (SESSIONS_PROTECTED, true), (DEGRADED, false), (STALLED, false)]
-        .into_iter()
-        .filter_map(|(type_, good)| {
-            let now = find(&after.conditions, type_)?;
-            let was = find(&before.conditions, type_);
-            // A condition that begins with what everybody expects of a new cluster is no news.
-            let news = was.map_or(now.status == "True", |was| {
-                was.status != now.status || (!good && now.status == "True" && was.reason != now.reason)
-            });
-            let warning = (now.status == "True") != good;
-            let reason = match (good, now.status == "True") {
-                (true, true) => type_.to_owned(),
-                (true, false) => format!("Not{type_}"),
-                (false, true) => now.reason.clone(),
-                (false, false) => format!("NoLonger{type_}"),
-            };
-            news.then(|| Notice::new(warning, &reason, now.message.clone()))
-        })
-        .collect()
+    // Type, whether True is the good news, and the word for the bad or for its end.
+    [
+        (READY, true, "NotReady"),
+        (SESSIONS_PROTECTED, true, "SessionsUnprotected"),
+        (DEGRADED, false, "Recovered"),
+        (STALLED, false, "Resumed"),
+    ]
+    .into_iter()
+    .filter_map(|(type_, good, opposite)| {
+        let now = find(&after.conditions, type_)?;
+        let was = find(&before.conditions, type_);
+        let is_true = now.status == "True";
+        // A condition that begins with what everybody expects of a new cluster is no news.
+        let news = was.map_or(is_true, |was| was.status != now.status || (!good && is_true && was.reason != now.reason));
+        let reason = match (is_true, good) {
+            (true, true) => type_,
+            (true, false) => &now.reason,
+            (false, _) => opposite,
+        };
+        news.then(|| Notice::new(is_true != good, reason, now.message.clone()))
+    })
+    .collect()
 }
 
 /// The StatefulSet's number of members changes.
@@ -151,7 +153,7 @@ mod tests {
         assert_eq!(reasons(&[(READY, "False", "A")], &[(READY, "True", "B")]), [("Ready".to_owned(), false)]);
         assert_eq!(reasons(&[(READY, "True", "A")], &[(READY, "False", "B")]), [("NotReady".to_owned(), true)]);
         assert_eq!(reasons(&[(READY, "True", "A")], &[(READY, "True", "B")]), []);
-        assert_eq!(reasons(&[(DEGRADED, "True", "A")], &[(DEGRADED, "False", "NoProblem")]), [("NoLongerDegraded".to_owned(), false)]);
+        assert_eq!(reasons(&[(DEGRADED, "True", "A")], &[(DEGRADED, "False", "NoProblem")]), [("Recovered".to_owned(), false)]);
     }
 
     #[test]

@@ -10,6 +10,8 @@ use holdfast_operator::lease::Elector;
 use holdfast_operator::{controller, crds};
 use holdfast_process::health::Health;
 use holdfast_process::{LogOptions, metrics};
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use tokio_util::sync::CancellationToken;
 
 const NAME: &str = "holdfast-operator";
@@ -90,7 +92,7 @@ async fn operate(run: Run) -> anyhow::Result<()> {
     let served = CancellationToken::new();
     let server = tokio::spawn(holdfast_process::serve(listener, router, served.clone()));
 
-    let client = kube::Client::try_default().await.context("failed to find out how to reach the API server")?;
+    let client = client().await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), images.runtime, images.gateway, "the operator starts");
     let (elector, leadership) = Elector::new(client.clone(), &run.namespace, NAME, &run.pod_name);
     // Given up last: while a pass is still on its way, nobody else may write.
@@ -103,4 +105,14 @@ async fn operate(run: Run) -> anyhow::Result<()> {
     election.await.context("the election ended by a panic")?;
     served.cancel();
     server.await.context("the server for health and metrics ended by a panic")
+}
+
+/// A client of the API server that this process runs in, or that the kubeconfig names.
+async fn client() -> anyhow::Result<kube::Client> {
+    let what = "failed to find out how to reach the API server";
+    let mut config = kube::Config::infer().await.context(what)?;
+    // So that the API server's audit log tells who it was.
+    let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+    config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));
+    kube::Client::try_from(config).context(what)
 }

@@ -11,10 +11,10 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::Store;
 use kube::{Api, Client, Resource, ResourceExt};
+use tokio::sync::watch;
 
 use crate::apply::{Applier, ApplyError, FIELD_MANAGER};
 use crate::build::{self, GATEWAY_IMAGE_ANNOTATION, Images, Inputs, RUNTIME_IMAGE_ANNOTATION};
-use crate::children::Children;
 use crate::cluster::Cluster;
 use crate::dereference::{self, Found, ReadError};
 use crate::events::{self, Notice, Publisher};
@@ -41,14 +41,14 @@ const BUSY: Duration = Duration::from_secs(10);
 pub struct Context {
     /// The API server.
     pub client: Client,
+    /// Whether every watch has had its first answer.
+    pub synced: watch::Receiver<bool>,
     /// Whether this process may write.
     pub leadership: Leadership,
     /// Images of clusters that are created from now on.
     pub images: Images,
     /// The nodes, as the watch last said.
     pub nodes: Store<Node>,
-    /// What belongs to the clusters, as the watches last said.
-    pub children: Arc<Children>,
     /// The resources, as the watch last said.
     pub resources: Store<Watched>,
     /// Brings objects to the API server.

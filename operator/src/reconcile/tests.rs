@@ -74,10 +74,10 @@ impl Bench {
         };
         let client = api.client();
         let context = Context {
+            synced: watch::channel(true).1,
             leadership: Leadership::always(),
             images: Images { runtime: "runtime:1".to_owned(), gateway: "gateway:1".to_owned() },
             nodes: reflector::store().0,
-            children: children.clone(),
             resources: reflector::store().0,
             applier: Applier::new(client.clone(), children),
             publisher: Publisher::new(client.clone(), "operator-0"),

@@ -119,14 +119,14 @@ fn sessions_protected(cluster: &Cluster, survey: &Survey) -> Verdict {
             let needed = copies + 1;
             Verdict::no("FewerMembersThanCopies", format!("a session and its copies need {needed} members; in the view: {full}"))
         }
-        Protection::NoView => Verdict::no("NoView", "the members have not formed a view yet"),
+        Protection::NoView => Verdict::no("NoView", "the members have no view"),
     }
 }
 
 fn membership_formed(cluster: &Cluster, survey: &Survey) -> Verdict {
     let desired = cluster.spec.replicas;
     let Some(view) = survey.view.as_ref().filter(|view| view.epoch > 0) else {
-        return Verdict::no("NoView", "the members have not formed a view yet");
+        return Verdict::no("NoView", "the members have no view");
     };
     if desired == 0 {
         return Verdict::no("ScaledToZero", "there are no members, as asked for");
