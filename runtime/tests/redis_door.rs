@@ -192,6 +192,22 @@ async fn a_client_that_never_reads_is_stopped_and_harms_no_other() {
     assert!(grown < 200 << 20, "{} MiB are kept for clients that do not read", grown >> 20);
 }
 
+#[tokio::test]
+async fn a_client_that_takes_nothing_for_a_minute_is_closed() {
+    let door = open(memory(), Settings::default()).await;
+    let mut client = Client::connect(door.address).await;
+    assert_eq!(client.ask(&[b"SET", b"k", &vec![b'x'; 1 << 20]]).await, b"+OK\r\n");
+    client.send(&request(&[b"GET", b"k"]).repeat(100)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    tokio::time::resume();
+    let mut taken = Vec::new();
+    // What the kernels hold comes, then the end, in order or not.
+    let _ = timeout(Duration::from_secs(10), client.stream.read_to_end(&mut taken)).await.expect("an end");
+    assert!(taken.len() < 50 << 20, "{} bytes came", taken.len());
+}
+
 /// Bytes of memory that this process has.
 fn resident() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").expect("Linux");
@@ -281,7 +297,9 @@ async fn a_client_that_stops_sending_still_gets_its_answers() {
 }
 
 #[tokio::test]
-async fn an_address_in_use_or_a_missing_folder_is_named() {
+async fn an_address_in_use_a_public_one_or_a_missing_folder_is_named() {
+    let public = Server::bind(Settings { listen: ([0, 0, 0, 0], 0).into(), ..Settings::default() }).await.expect_err("public");
+    assert!(public.to_string().contains("`0.0.0.0:0` is not right: it must be a loopback address"), "{public}");
     let door = open(memory(), Settings::default()).await;
     let taken = Server::bind(Settings { listen: door.address, ..Settings::default() }).await.expect_err("taken");
     let text = format!("{:#}", anyhow::Error::from(taken));

@@ -3,6 +3,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::BytesMut;
@@ -153,7 +154,6 @@ fn read<S: Sessions>(incoming: Incoming<'_>, context: &Context<S>) -> (Plan, usi
 }
 
 fn plan<S: Sessions>(request: &Request<'_>, context: &Context<S>) -> Plan {
-    use std::sync::atomic::Ordering::Relaxed;
     // A clock before 1970 makes every absolute time one in the future.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
     let (command, plan) = command::plan(request, now);

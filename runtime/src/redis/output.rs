@@ -124,8 +124,13 @@ mod tests {
         }
         assert_eq!(slow.len(), POOL / MOST + 1);
         assert!(output(&front, OWN - 1).has_room(), "others still have their own");
+        let mut sent = slow.remove(0);
+        sent.bytes.clear();
+        sent.sent();
+        assert!(output(&front, MOST - 1).has_room(), "what is sent is given back");
         slow.clear();
-        assert!(output(&front, MOST - 1).has_room(), "what was taken is given back");
+        (0..POOL / MOST).for_each(|_| slow.push(output(&front, MOST - 1)));
+        assert!(slow.iter_mut().all(Output::has_room), "and what a connection had that ended");
     }
 
     #[test]

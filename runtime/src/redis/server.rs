@@ -67,6 +67,11 @@ impl Default for Settings {
 /// Why the front door cannot open.
 #[derive(Debug, Error)]
 pub enum ServerError {
+    /// Whoever reaches the address can read and change every session.
+    #[error(
+        "HOLDFAST_REDIS_LISTEN: `{0}` is not right: it must be a loopback address such as 127.0.0.1:6379, because there is no password"
+    )]
+    NotLoopback(SocketAddr),
     /// The TCP port.
     #[error("failed to serve the Redis protocol")]
     Tcp(#[source] anyhow::Error),
@@ -94,6 +99,9 @@ impl Server {
     /// # Errors
     /// Which could not be opened, and why.
     pub async fn bind(mut settings: Settings) -> Result<Server, ServerError> {
+        if !settings.listen.ip().is_loopback() {
+            return Err(ServerError::NotLoopback(settings.listen));
+        }
         let tcp = holdfast_process::bind("HOLDFAST_REDIS_LISTEN", settings.listen).await.map_err(ServerError::Tcp)?;
         settings.listen = tcp.local_addr().map_err(|error| ServerError::Tcp(error.into()))?;
         let socket = match &settings.socket {
