@@ -8,6 +8,7 @@ use hyper_util::rt::TokioIo;
 use nix::sys::socket::{setsockopt, sockopt};
 use thiserror::Error;
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tracing::debug;
 
 use crate::limits::Limits;
@@ -68,12 +69,14 @@ pub(crate) async fn open(member: &Member, limits: &Limits) -> Result<Connection,
     let (sender, connection) =
         handshake.map_err(|error| ConnectError::Refused { route: member.route.clone(), source: io::Error::other(error) })?;
     let route = member.route.clone();
+    let (running, ended) = oneshot::channel();
     tokio::spawn(async move {
+        let _running = running;
         if let Err(error) = connection.with_upgrades().await {
             debug!(member = route, %error, "a connection to a member ended early");
         }
     });
-    Ok(Connection::new(sender, round))
+    Ok(Connection::new(sender, ended, round))
 }
 
 /// A dead peer behind a silent network is noticed in some 11 s even where no control stream tells (tunnels, endless responses).

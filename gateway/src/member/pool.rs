@@ -1,9 +1,11 @@
 //! The idle connections to one member. A member has its own pool and takes it along when it goes, so a connection can never serve another pod.
 
+use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hyper::client::conn::http1::SendRequest;
+use tokio::sync::oneshot;
 
 use crate::clock::{self, Millis};
 use crate::proxy::replay::Outgoing;
@@ -11,6 +13,8 @@ use crate::proxy::replay::Outgoing;
 /// A connection that can carry a request.
 pub(crate) struct Connection {
     pub(crate) sender: SendRequest<Outgoing>,
+    /// Resolves when the task that drives the connection is over.
+    pub(crate) ended: oneshot::Receiver<Infallible>,
     /// It has carried a request before: the member may have closed it in the meantime.
     pub(crate) reused: bool,
     /// The round of the pool in which it was opened.
@@ -18,8 +22,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(sender: SendRequest<Outgoing>, round: u64) -> Self {
-        Self { sender, reused: false, round }
+    pub(crate) fn new(sender: SendRequest<Outgoing>, ended: oneshot::Receiver<Infallible>, round: u64) -> Self {
+        Self { sender, ended, reused: false, round }
     }
 }
 
@@ -135,9 +139,13 @@ mod tests {
     async fn connection(pool: &Pool) -> (Connection, tokio::io::DuplexStream) {
         let (near, far) = tokio::io::duplex(1024);
         let (mut sender, task) = hyper::client::conn::http1::handshake(TokioIo::new(near)).await.expect("nothing is sent yet");
-        tokio::spawn(task);
+        let (running, ended) = oneshot::channel();
+        tokio::spawn(async move {
+            let _running = running;
+            let _ = task.await;
+        });
         sender.ready().await.expect("open");
-        (Connection::new(sender, pool.round()), far)
+        (Connection::new(sender, ended, pool.round()), far)
     }
 
     const LONG: Duration = Duration::from_secs(60);

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{StatusCode, response};
+use http::{Request, Response, StatusCode, response};
 use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::Response;
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -21,6 +21,7 @@ use crate::member::pool::Connection;
 use crate::member::{Lease, Member};
 use crate::proxy::inbound::Inbound;
 use crate::proxy::relay::{Flight, ResponseBody, Whole};
+use crate::proxy::replay::Outgoing;
 use crate::proxy::retry::Trouble;
 use crate::table::tier::Link;
 
@@ -47,20 +48,16 @@ pub(crate) enum Answer {
 pub(crate) async fn run(gateway: &Arc<Gateway>, lease: Lease, inbound: &Inbound, fresh: bool) -> Result<Answered, Trouble> {
     let member = lease.member().clone();
     let silences = member.silences();
-    let mut connection = connect(gateway, &member, inbound, fresh).await?;
+    let connection = connect(gateway, &member, inbound, fresh).await?;
     let reused = connection.reused;
     let Some(body) = inbound.body.attempt() else {
         // Only a client's failure takes a body away that has not been sent.
         return Err(inbound.body.failure().map_or(Trouble::Broken { reused }, Trouble::Client));
     };
-    let response = {
-        let sending = connection.sender.try_send_request(inbound.message(body));
-        let mut sending = std::pin::pin!(sending);
-        tokio::select! {
-            biased;
-            sent = &mut sending => sent,
-            trouble = wait(gateway, &member, silences, inbound) => return Err(trouble),
-        }
+    let (response, connection) = tokio::select! {
+        biased;
+        sent = send(connection, inbound.message(body)) => sent,
+        trouble = wait(gateway, &member, silences, inbound) => return Err(trouble),
     };
     let response = match response {
         Ok(response) => response,
@@ -93,6 +90,22 @@ async fn connect(gateway: &Arc<Gateway>, member: &Arc<Member>, inbound: &Inbound
         }
         Trouble::NotConnected
     })
+}
+
+type Sent = Result<Response<Incoming>, TrySendError<Request<Outgoing>>>;
+
+/// Sends the message, and gives the response's head and the connection, if that is not over.
+async fn send(mut connection: Connection, message: Request<Outgoing>) -> (Sent, Option<Connection>) {
+    let mut sending = std::pin::pin!(connection.sender.try_send_request(message));
+    tokio::select! {
+        biased;
+        sent = &mut sending => return (sent, Some(connection)),
+        _ = &mut connection.ended => {}
+    }
+    // A message that comes just when the connection's task ends may stay in the channel between the two, which nobody reads any more, and the
+    // future would never resolve (seen with hyper 1.12 and tokio 1.54, once in some 100 000 races). It comes back when the channel goes.
+    drop(connection);
+    (sending.await, None)
 }
 
 /// How long a connection may have rested to carry a request now; `None`: a fresh one is better. See the limits for the reasons.

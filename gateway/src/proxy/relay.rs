@@ -36,7 +36,8 @@ pub(crate) enum RelayError {
 /// A member's connection while it carries a request, and the request's place among the outstanding ones.
 pub(crate) struct Flight {
     pub(crate) lease: Lease,
-    pub(crate) connection: Connection,
+    /// `None` if the connection was over with the response's head.
+    pub(crate) connection: Option<Connection>,
     /// How often the member had been found cut off when the request began.
     pub(crate) silences: u64,
 }
@@ -44,7 +45,9 @@ pub(crate) struct Flight {
 impl Flight {
     /// The response has ended: the connection may carry another request.
     pub(crate) fn land(self, limits: &Limits) {
-        self.lease.member().pool.put(self.connection, limits.pool);
+        if let Some(connection) = self.connection {
+            self.lease.member().pool.put(connection, limits.pool);
+        }
     }
 }
 
