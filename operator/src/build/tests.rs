@@ -200,3 +200,32 @@ fn the_start_may_take_longer_than_the_state_transfer() {
     let probe = template.init_containers.expect("runtime")[0].startup_probe.clone().expect("probe");
     assert_eq!((probe.period_seconds, probe.failure_threshold), (Some(1), Some(150)));
 }
+
+/// Rules of the chart's ClusterRole. Only its head is a template.
+fn own_rules() -> Vec<k8s_openapi::api::rbac::v1::PolicyRule> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/holdfast/templates/clusterrole.yaml");
+    let text = std::fs::read_to_string(path).expect("the chart's ClusterRole");
+    let plain: String = text.lines().filter(|line| !line.contains("{{")).map(|line| format!("{line}\n")).collect();
+    let role: k8s_openapi::api::rbac::v1::ClusterRole = serde_norway::from_str(&plain).expect("YAML");
+    role.rules.expect("rules")
+}
+
+/// The API server lets nobody grant what they do not have: a member's or gateway's rule that the operator lacks would make every apply fail.
+#[test]
+fn the_operator_may_do_whatever_it_grants() {
+    let own = own_rules();
+    let resources = built(json!({}));
+    let granted = [resources.member_role.rules, resources.gateway_role.rules];
+    for rule in granted.into_iter().flatten().flatten() {
+        let (group, resource) = (&rule.api_groups.as_ref().expect("groups")[0], &rule.resources.as_ref().expect("resources")[0]);
+        for verb in &rule.verbs {
+            let has = own.iter().any(|own| {
+                own.api_groups.iter().flatten().any(|own| own == group)
+                    && own.resources.iter().flatten().any(|own| own == resource)
+                    && own.verbs.contains(verb)
+                    && own.resource_names.is_none()
+            });
+            assert!(has, "the ClusterRole in charts/holdfast lacks {verb} {resource}.{group}");
+        }
+    }
+}
