@@ -95,8 +95,9 @@ fn controller_manager(state: &State) -> Vec<String> {
         // With the default of 20 requests a second its controllers take 5 s to start.
         "--kube-api-qps=500".to_owned(),
         "--kube-api-burst=1000".to_owned(),
-        // A node that is cut off is NotReady after 8 s instead of 50: tests wait for it.
-        "--node-monitor-grace-period=8s".to_owned(),
+        // Less than the default of 50 s, as tests wait for a lost node to be NotReady; but more than the 20 s for which they freeze
+        // the API server. With 8 s, all nodes were NotReady after such a freeze, and every Service was empty for 10 s.
+        "--node-monitor-grace-period=30s".to_owned(),
         "--node-monitor-period=1s".to_owned(),
         "--horizontal-pod-autoscaler-sync-period=5s".to_owned(),
     ]

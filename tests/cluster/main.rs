@@ -3,6 +3,8 @@
 mod arguments;
 
 use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -29,7 +31,7 @@ async fn run(Arguments { name, existing, command }: Arguments) -> anyhow::Result
         command if existing => on(&Cluster::existing().await?, command).await?,
         Command::Up { nodes } => {
             let cluster = Cluster::up(Options { name, nodes }).await?;
-            println!("{}", cluster.kubeconfig().display());
+            say(cluster.kubeconfig().display())?;
         }
         Command::Down { all: false } => cluster::remove(&name).await?,
         Command::Down { all: true } => {
@@ -50,7 +52,7 @@ async fn on(cluster: &Cluster, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Kubectl(Rest { args }) => become_program(cluster, Program::Kubectl, args)?,
         Command::Helm(Rest { args }) => become_program(cluster, Program::Helm, args)?,
-        Command::Kubeconfig => println!("{}", cluster.kubeconfig().display()),
+        Command::Kubeconfig => say(cluster.kubeconfig().display())?,
         Command::Images => drop(Stage::new(cluster.clone()).bring_images().await?),
         Command::LoadImage { archives } => {
             for archive in archives {
@@ -58,11 +60,12 @@ async fn on(cluster: &Cluster, command: Command) -> anyhow::Result<()> {
             }
         }
         Command::Forward { namespace, service, port, local, detach: true } => {
-            println!("http://{}", cluster.forward_service_detached(&namespace, &service, port, local).await?);
+            let address = cluster.forward_service_detached(&namespace, &service, port, local).await?;
+            say(format_args!("http://{address}"))?;
         }
         Command::Forward { namespace, service, port, local, detach: false } => {
             let forward = cluster.forward_service(&namespace, &service, port, local).await?;
-            println!("{}", forward.url());
+            say(forward.url())?;
             tokio::signal::ctrl_c().await?;
         }
         Command::KillContainer { pod: Pod { namespace, pod }, container } => {
@@ -84,13 +87,21 @@ async fn on(cluster: &Cluster, command: Command) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Prints a line of the result. Nobody reads on at the end of a pipe that was closed, so nothing is lost then.
+fn say(line: impl Display) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 async fn status() -> anyhow::Result<()> {
     let names = cluster::names()?;
     if names.is_empty() {
-        println!("no cluster is up; `cluster up` starts one");
+        say("no cluster is up; `cluster up` starts one")?;
     }
     for name in names {
-        println!("{}", cluster::status(&name).await?);
+        say(cluster::status(&name).await?)?;
     }
     Ok(())
 }

@@ -71,7 +71,9 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.port {
             Some(port) => write!(f, "cluster {}: https://127.0.0.1:{port}", self.name)?,
-            None => write!(f, "cluster {}: not up; `cluster --name {0} down` removes what was left", self.name)?,
+            None => {
+                write!(f, "cluster {}: not up, unless `up` is still at work; `cluster --name {0} down` removes what there is", self.name)?
+            }
         }
         for machine in &self.machines {
             write!(f, "\n  {machine}")?;

@@ -81,8 +81,15 @@ async fn freeze_apiserver(one: &Watched) -> anyhow::Result<()> {
     let answer = tokio::time::timeout(Duration::from_secs(3), one.ready_nodes()).await;
     ensure!(answer.is_err(), "the frozen API server answered");
     ensure!(one.answers().await, "no answer with the API server frozen");
-    // Faults do not need the API server; what it was told before, it carries out when it goes on.
     let status = crate::cluster::status("selftest-a").await?;
     ensure!(status.machines[0].ready.is_none() && status.machines[0].stopped == ["kube-apiserver"], "{status}");
-    Ok(one.cluster.thaw_apiserver().await?)
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    one.cluster.thaw_apiserver().await?;
+    // Nothing was wrong with the nodes, so nobody may have been told that there was.
+    for _ in 0..10 {
+        ensure!(one.answers().await, "no answer after the API server was frozen for 20 s");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        ensure!(one.ready_nodes().await? == one.cluster.nodes(), "a node is not ready after the API server was frozen for 20 s");
+    }
+    Ok(())
 }

@@ -12,7 +12,7 @@ use crate::cluster::handle::Cluster;
 use crate::cluster::programs::COREDNS_IMAGE;
 use crate::cluster::up::is_ready;
 
-/// How long anything may take: a node that comes back takes some 10 s on a busy machine.
+/// How long anything may take: a lost node is noticed after 30 s, and takes some 10 s to come back on a busy machine.
 pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A cluster and the way in to its web servers.
