@@ -53,6 +53,9 @@ pub struct Settings {
     /// The DNS domain of the Kubernetes cluster; found in /etc/resolv.conf when not set.
     #[arg(long, env = "HOLDFAST_CLUSTER_DOMAIN")]
     pub cluster_domain: Option<String>,
+    /// A name server to ask instead of those in /etc/resolv.conf.
+    #[arg(long, env = "HOLDFAST_NAMESERVER")]
+    pub nameserver: Option<SocketAddr>,
     /// How many keepers each session has beside its owner.
     #[arg(long, env = "HOLDFAST_COPIES", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=7))]
     pub copies: u8,

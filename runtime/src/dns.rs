@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{LookupIpStrategy, ResolveHosts, ResolverConfig};
+use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{RData, RecordType};
@@ -90,17 +90,17 @@ impl std::fmt::Debug for DnsPeers {
 }
 
 impl DnsPeers {
-    /// Uses the name servers of the pod.
+    /// Uses the name servers of the pod, unless the settings name another.
     ///
     /// # Errors
     /// When /etc/resolv.conf names none.
     pub fn new(config: &Config) -> Result<Self, DnsError> {
-        let (servers, _) = read_system_conf().map_err(DnsError::SystemConfig)?;
-        Self::with_servers(config, ResolverConfig::from_parts(None, Vec::new(), servers.name_servers().to_vec()))
-    }
-
-    fn with_servers(config: &Config, servers: ResolverConfig) -> Result<Self, DnsError> {
         let settings = &config.settings;
+        let servers = match settings.nameserver {
+            Some(addr) => vec![name_server(addr)],
+            None => read_system_conf().map_err(DnsError::SystemConfig)?.0.name_servers().to_vec(),
+        };
+        let servers = ResolverConfig::from_parts(None, Vec::new(), servers);
         let mut builder = TokioResolver::builder_with_config(servers, TokioRuntimeProvider::default());
         let options = builder.options_mut();
         options.timeout = QUERY_TIMEOUT;
@@ -223,6 +223,14 @@ impl DnsPeers {
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
         self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+fn name_server(addr: SocketAddr) -> NameServerConfig {
+    let at_port = |mut connection: ConnectionConfig| {
+        connection.port = addr.port();
+        connection
+    };
+    NameServerConfig::new(addr.ip(), true, vec![at_port(ConnectionConfig::udp()), at_port(ConnectionConfig::tcp())])
 }
 
 impl PeerResolver for DnsPeers {

@@ -39,7 +39,7 @@ pub(crate) const EVENTS: usize = 256;
 pub(crate) enum LinkEvent {
     /// A connection stands; this end has made it if `dialed`.
     Opened { conn: ConnId, dialed: bool, handle: ConnHandle },
-    /// No connection could be made.
+    /// No connection could be made, or the other end closed it before it had said who it is: so does one that is about to end.
     DialFailed { peer: NodeId, refused: bool },
     /// Bytes came in, and with them these frames, in this order; none if a long one is not all there yet.
     Received { conn: ConnId, frames: Vec<Frame> },
@@ -121,7 +121,7 @@ impl Links {
         let (resolver, events) = (self.resolver.clone(), self.events.clone());
         self.tasks.spawn(async move {
             match connect(&*resolver, &name).await {
-                Ok(stream) => Connection::new(conn, true, stream, &settings, events).run().await,
+                Ok(stream) => Connection::new(conn, Some(peer), stream, &settings, events).run().await,
                 Err(failure) => {
                     debug!(peer = name, %failure, "no connection");
                     counter!("holdfast_link_dial_failures_total").increment(1);
@@ -185,7 +185,7 @@ async fn accept(listener: TcpListener, settings: LinkSettings, events: mpsc::Sen
             continue;
         };
         last += 2;
-        let connection = Connection::new(ConnId(last), false, stream, &settings, events.clone());
+        let connection = Connection::new(ConnId(last), None, stream, &settings, events.clone());
         connections.spawn(async move {
             let _place = place;
             connection.run().await;

@@ -3,7 +3,6 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig};
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, SRV};
 use hickory_resolver::proto::rr::{Name, Record};
@@ -36,15 +35,13 @@ const SERVICE: &str = "shop-members.ns.svc.cluster.test.";
 impl Server {
     async fn start(addresses: &[(&str, [u8; 4])]) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
-        let mut connection = ConnectionConfig::udp();
-        connection.port = socket.local_addr().expect("bound").port();
-        let server = NameServerConfig::new("127.0.0.1".parse().expect("an address"), true, vec![connection]);
+        let server = socket.local_addr().expect("bound");
         let table = Arc::new(Mutex::new(Table::default()));
         table.lock().expect("unpoisoned").addresses =
             addresses.iter().map(|(name, ip)| ((*name).to_owned(), Ipv4Addr::from(*ip))).collect();
         let task = tokio::spawn(answer(socket, table.clone()));
-        let config = settings(&["--cluster-domain=cluster.test"]).check().expect("right");
-        let peers = DnsPeers::with_servers(&config, ResolverConfig::from_parts(None, Vec::new(), vec![server])).expect("a resolver");
+        let config = settings(&["--cluster-domain=cluster.test", &format!("--nameserver={server}")]).check().expect("right");
+        let peers = DnsPeers::new(&config).expect("a resolver");
         Self { table, peers, task }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use holdfast_core::NodeId;
 use holdfast_core::engine::ConnId;
 use metrics::{Counter, counter};
 use thiserror::Error;
@@ -52,7 +53,7 @@ enum End {
 
 pub(super) struct Connection {
     conn: ConnId,
-    dialed: bool,
+    dialed: Option<NodeId>,
     stream: TcpStream,
     idle: Duration,
     outbox: Arc<Outbox>,
@@ -61,7 +62,13 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(conn: ConnId, dialed: bool, stream: TcpStream, settings: &LinkSettings, events: mpsc::Sender<LinkEvent>) -> Self {
+    pub(super) fn new(
+        conn: ConnId,
+        dialed: Option<NodeId>,
+        stream: TcpStream,
+        settings: &LinkSettings,
+        events: mpsc::Sender<LinkEvent>,
+    ) -> Self {
         let outbox = Arc::new(Outbox::new(settings.queue_bytes));
         Self { conn, dialed, stream, idle: settings.idle, outbox, cut: CancellationToken::new(), events }
     }
@@ -72,13 +79,14 @@ impl Connection {
         if let Err(error) = self.stream.set_nodelay(true) {
             debug!(?conn, %error, "TCP_NODELAY could not be set; small frames may wait");
         }
-        let opened = LinkEvent::Opened { conn, dialed: self.dialed, handle: handle(&self.outbox, &self.cut) };
+        let opened = LinkEvent::Opened { conn, dialed: self.dialed.is_some(), handle: handle(&self.outbox, &self.cut) };
         if self.events.send(opened).await.is_err() {
             return;
         }
         let (reader, writer) = self.stream.split();
+        let mut inbox = Inbox::default();
         let end = tokio::select! {
-            end = read(conn, reader, self.idle, &self.events) => end,
+            end = read(conn, reader, &mut inbox, self.idle, &self.events) => end,
             end = write(writer, &self.outbox) => end,
             () = async { self.outbox.closed().await; sleep(LINGER).await } => End::Here,
             () = self.cut.cancelled() => End::Here,
@@ -88,12 +96,14 @@ impl Connection {
             counter!("holdfast_link_garbage_total").increment(1);
         }
         let _ = self.events.send(LinkEvent::Closed { conn }).await;
+        if let Some(peer) = self.dialed.filter(|_| !inbox.greeted()) {
+            let _ = self.events.send(LinkEvent::DialFailed { peer, refused: false }).await;
+        }
     }
 }
 
-async fn read(conn: ConnId, mut stream: ReadHalf<'_>, idle: Duration, events: &mpsc::Sender<LinkEvent>) -> End {
+async fn read(conn: ConnId, mut stream: ReadHalf<'_>, inbox: &mut Inbox, idle: Duration, events: &mpsc::Sender<LinkEvent>) -> End {
     let received = counter!("holdfast_link_received_bytes_total");
-    let mut inbox = Inbox::default();
     loop {
         let limit = if inbox.greeted() { idle } else { GREETING_TIMEOUT };
         match timeout(limit, stream.read_buf(inbox.space())).await {

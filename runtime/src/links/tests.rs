@@ -129,12 +129,26 @@ async fn a_closed_port_is_refused_and_an_unknown_name_is_not() {
 }
 
 #[tokio::test]
+async fn a_peer_that_ends_before_its_greeting_was_not_reached() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let mut a = start(&[("shop-1", listener.local_addr().expect("bound"))]).await;
+    a.links.dial(peer(), "shop-1".to_owned());
+    drop(listener.accept().await.expect("connects"));
+    let (_, _, _handle) = a.opened().await;
+    a.closed().await;
+    assert!(matches!(a.event().await, LinkEvent::DialFailed { refused: false, .. }));
+}
+
+#[tokio::test]
 async fn closing_sends_the_rest_and_dropping_does_not_wait() {
     let mut b = start(&[]).await;
     let mut a = start(&[("shop-1", b.addr)]).await;
     a.links.dial(peer(), "shop-1".to_owned());
     let (_, _, to_b) = a.opened().await;
     let (_, _, to_a) = b.opened().await;
+    greet(&to_a);
+    to_a.flush();
+    a.received(1).await;
     greet(&to_b);
     to_b.send(beat(1));
     to_b.close();

@@ -1,4 +1,4 @@
-//! The binary itself: whatever keeps it from starting is one line in its log that names the setting, and exit code 1.
+//! Whatever keeps it from starting is one line in its log that names the setting, and exit code 1.
 
 use std::net::TcpListener;
 use std::process::{Command, Output};

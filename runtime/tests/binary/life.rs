@@ -1,0 +1,173 @@
+//! Three processes become a cluster, lose one by SIGKILL, let another go in order, and every session is still there.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncCommands, AsyncConnectionConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::api_server::ApiServer;
+use crate::name_server::NameServer;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Addresses of no other test.
+fn ip(id: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, 83, 11, id + 1)
+}
+
+/// A port that is free on all three addresses.
+fn free_port() -> u16 {
+    loop {
+        let first = TcpListener::bind((ip(0), 0)).expect("a free port");
+        let port = first.local_addr().expect("bound").port();
+        if (1..3).all(|id| TcpListener::bind((ip(id), port)).is_ok()) {
+            return port;
+        }
+    }
+}
+
+/// One member as the kubelet would run it.
+struct Process {
+    child: Child,
+    folder: tempfile::TempDir,
+    admin: SocketAddr,
+}
+
+impl Process {
+    fn start(id: u8, replication: u16, kubeconfig: &str, name_server: SocketAddr) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("token"), "0123456789abcdef0123456789abcdef").expect("written");
+        std::fs::write(path("kubeconfig"), kubeconfig).expect("written");
+        let admin =
+            SocketAddr::from((ip(id), { TcpListener::bind((ip(id), 0)).expect("a free port").local_addr().expect("bound").port() }));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-runtime"));
+        command
+            .arg("run")
+            .env_clear()
+            .env("KUBECONFIG", path("kubeconfig"))
+            .env("HOLDFAST_CLUSTER", "shop")
+            .env("HOLDFAST_NAMESPACE", "ns")
+            .env("HOLDFAST_POD_NAME", format!("shop-{id}"))
+            .env("HOLDFAST_POD_UID", format!("uid-{id}"))
+            .env("HOLDFAST_POD_IP", ip(id).to_string())
+            .env("HOLDFAST_MEMBERS_SERVICE", "shop-members")
+            .env("HOLDFAST_CLUSTER_DOMAIN", "cluster.test")
+            .env("HOLDFAST_NAMESERVER", name_server.to_string())
+            .env("HOLDFAST_REPLICATION_LISTEN", format!("{}:{replication}", ip(id)))
+            .env("HOLDFAST_ADMIN_LISTEN", admin.to_string())
+            .env("HOLDFAST_REDIS_LISTEN", format!("{}:0", ip(id)))
+            .env("HOLDFAST_ADMIN_TOKEN_FILE", path("token"))
+            .env("HOLDFAST_REDIS_SOCKET", path("redis.sock"))
+            .env("HOLDFAST_ADMIN_SOCKET", path("admin.sock"))
+            .env("HOLDFAST_LOG_FORMAT", "text")
+            .stderr(Stdio::from(std::fs::File::create(path("log")).expect("a file")))
+            .kill_on_drop(true);
+        Self { child: command.spawn().expect("runs"), folder, admin }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).expect("a log")
+    }
+
+    async fn probe(&self, path: &str) -> Option<u16> {
+        let mut stream = TcpStream::connect(self.admin).await.ok()?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        answer.split(' ').nth(1)?.parse().ok()
+    }
+
+    async fn ready(&self) {
+        let start = Instant::now();
+        while self.probe("/readyz").await != Some(200) {
+            assert!(start.elapsed() < PATIENCE, "not ready:\n{}", self.log());
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn redis(&self) -> MultiplexedConnection {
+        let client = redis::Client::open(format!("redis+unix://{}", self.path("redis.sock").display())).expect("a URL");
+        // The client's own limit of half a second is shorter than the time that a failover may take.
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        client.get_multiplexed_async_connection_with_config(&config).await.expect("the front door is open")
+    }
+
+    async fn drain(&self) -> (Option<i32>, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-runtime"));
+        command.arg("drain").env_clear().env("HOLDFAST_ADMIN_SOCKET", self.path("admin.sock")).kill_on_drop(true);
+        let output = timeout(PATIENCE, command.output()).await.expect("ends").expect("runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// As the kubelet does once the application has ended.
+    async fn terminate(&mut self) -> Option<i32> {
+        let pid = self.child.id().expect("runs").to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.expect("runs");
+        assert!(sent.success());
+        timeout(PATIENCE, self.child.wait()).await.expect("ends").expect("ends").code()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_processes_live_as_one_cluster_and_lose_nothing() {
+    let (api, kubeconfig, _api_guard) = ApiServer::start().await;
+    let port = free_port();
+    let name_server = NameServer::start((0..3).map(|id| (format!("shop-{id}"), ip(id))).collect(), port).await;
+    let mut processes: Vec<Process> = (0..3).map(|id| Process::start(id, port, &kubeconfig, name_server.addr)).collect();
+    for process in &processes {
+        process.ready().await;
+        assert_eq!(process.probe("/startedz").await, Some(200));
+        assert_eq!(process.probe("/livez").await, Some(200));
+        assert_eq!(process.probe("/v1/view").await, Some(401));
+        assert_eq!(process.probe("/metrics").await, Some(200));
+    }
+    for n in 0..90 {
+        let mut redis = processes[n % 3].redis().await;
+        redis.set_ex::<_, _, ()>(format!("sess:{n}"), format!("v{n}"), 600).await.expect("acknowledged");
+    }
+
+    processes[1].child.kill().await.expect("killed");
+    let start = Instant::now();
+    check(&processes[0]).await;
+    assert!(start.elapsed() < Duration::from_secs(1), "took over within {:?}:\n{}", start.elapsed(), processes[0].log());
+    assert!(!api.members("Full").contains(&"shop-1".to_owned()), "{}", processes[0].log());
+
+    let (code, out) = processes[2].drain().await;
+    assert_eq!(code, Some(0), "{out}\n{}", processes[2].log());
+    assert!(out.ends_with("drained\n"), "{out}");
+    assert_eq!(api.members("Leave"), ["shop-2"]);
+    assert_eq!(processes[2].probe("/readyz").await, Some(503));
+    check(&processes[2]).await;
+    let start = Instant::now();
+    assert_eq!(processes[2].terminate().await, Some(0), "{}", processes[2].log());
+    assert!(start.elapsed() < Duration::from_secs(6), "ended after {:?}:\n{}", start.elapsed(), processes[2].log());
+    assert_eq!((api.members("Full"), api.members("Leave")), (vec!["shop-0".to_owned()], Vec::new()));
+    assert!(!processes[2].path("redis.sock").exists() && !processes[2].path("admin.sock").exists(), "sockets are cleaned up");
+
+    check(&processes[0]).await;
+    for process in &processes {
+        assert!(!process.log().contains("ERROR"), "{}", process.log());
+    }
+    assert_eq!(processes[0].terminate().await, Some(0), "{}", processes[0].log());
+}
+
+/// All sessions are there.
+async fn check(process: &Process) {
+    let mut redis = process.redis().await;
+    for n in 0..90 {
+        let value: String = redis.get(format!("sess:{n}")).await.expect("an answer");
+        assert_eq!(value, format!("v{n}"));
+    }
+}
