@@ -7,7 +7,7 @@ use std::io;
 use super::cgroups;
 use super::namespaces::{self, Namespaces};
 use super::process::{self, Home};
-use super::state::{self, State};
+use super::state::{self, Record, State};
 
 /// Why a cluster did not go completely.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,10 @@ pub(super) fn home(state: &State) -> Home {
 
 /// Removes the cluster. There need not be one. The caller holds its lock.
 pub(super) async fn remove(state: &State) -> Result<(), Error> {
+    // From here on it is no cluster any more, also if this is cut short.
+    if let Ok(Some(record)) = state.load() {
+        state.save(&Record { complete: false, ..record })?;
+    }
     home(state).clear().await?;
     for name in process::names(state) {
         // Already gone with the others, unless it was killed off in the moment before it entered its namespaces.
