@@ -1,11 +1,10 @@
 //! The Cookie and Set-Cookie headers: finding the route, hiding it from the member, finding the application's session, setting the route anew.
 //! Byte by byte and lenient, as browsers and applications are; what is not ours leaves as it came.
 
+use holdfast_api::{AffinitySource, AffinitySourceType};
 use http::HeaderMap;
 use http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use xxhash_rust::xxh3::Xxh3;
-
-use crate::intent::Source;
 
 /// A client may send a cookie of the same name for several paths or domains; beyond this number they are noise.
 const ROUTES: usize = 8;
@@ -54,8 +53,9 @@ pub(crate) fn take_routes(headers: &mut HeaderMap, name: &str) -> Vec<String> {
 }
 
 /// The number that stands for the session of a request: of the first of `sources` that it carries.
-pub(crate) fn session(headers: &HeaderMap, sources: &[Source]) -> Option<u64> {
-    sources.iter().find_map(|Source::Cookie { name }| {
+pub(crate) fn session(headers: &HeaderMap, sources: &[AffinitySource]) -> Option<u64> {
+    sources.iter().find_map(|source| {
+        let (AffinitySourceType::Cookie, name) = (source.type_, &source.name);
         let value = headers.get_all(COOKIE).iter().flat_map(|line| segments(line.as_bytes())).find_map(|segment| {
             let (found, value) = name_and_value(segment);
             (found == name.as_bytes() && !value.is_empty()).then_some(value)
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_first_source_that_is_there_names_the_session() {
-        let sources = [Source::Cookie { name: "sid".to_owned() }, Source::Cookie { name: "other".to_owned() }];
+        let sources = ["sid", "other"].map(|name| AffinitySource { type_: AffinitySourceType::Cookie, name: name.to_owned() });
         let of = |line: &str| session(&request(&[line]), &sources);
         assert_eq!(of("a=b"), None);
         assert_eq!(of("sid="), None);

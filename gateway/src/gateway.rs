@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::limits::Limits;
@@ -27,12 +29,18 @@ pub struct Gateway {
     /// Bytes that may still be set aside for bodies that are kept.
     pub(crate) memory: Arc<Semaphore>,
     pub(crate) meters: Meters,
+    /// Upgraded connections, which no server's task waits for.
+    pub(crate) tunnels: TaskTracker,
+    /// Ends them.
+    pub(crate) cut: CancellationToken,
     /// Wakes the director when a member's control stream changes.
     pub(crate) director: Notify,
     /// Whether any control stream has ever worked.
     controlled: AtomicBool,
-    /// No response keeps its connection any more.
+    /// No response keeps its connection any more: the gateway ends.
     closing: AtomicBool,
+    /// Nor while there are so many clients that others may have to wait.
+    crowded: AtomicBool,
 }
 
 impl Gateway {
@@ -47,9 +55,12 @@ impl Gateway {
             room: Room::new(limits.held, limits.hold, meters.held.clone()),
             memory: Arc::new(Semaphore::new(limits.replay_total)),
             meters,
+            tunnels: TaskTracker::new(),
+            cut: CancellationToken::new(),
             director: Notify::new(),
             controlled: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
             limits: Arc::new(limits),
         })
     }
@@ -82,12 +93,22 @@ impl Gateway {
         self.closing.store(true, Relaxed);
     }
 
+    pub(crate) fn set_crowded(&self, crowded: bool) {
+        self.crowded.store(crowded, Relaxed);
+    }
+
+    /// Whether a response is to be the last on its connection.
     pub(crate) fn is_closing(&self) -> bool {
-        self.closing.load(Relaxed)
+        self.closing.load(Relaxed) || self.crowded.load(Relaxed)
     }
 
     /// Takes a member that cannot be connected to out of use, until it can be.
     pub(crate) fn eject(self: &Arc<Self>, member: &Arc<Member>, error: &ConnectError) {
+        let timeout = matches!(error, ConnectError::Timeout { .. });
+        if timeout && member.unheard() >= self.limits.safe_heard {
+            // Two signs that agree, from two ports: its node is cut off, and those who wait for its answers need not wait for the third.
+            member.fall_silent();
+        }
         if !member.eject() {
             return;
         }
@@ -96,7 +117,7 @@ impl Gateway {
         self.members_changed();
         let (gateway, member) = (self.clone(), member.clone());
         // A refusal is certain for a moment; no answer may have been one lost packet.
-        let pause = if matches!(error, ConnectError::Timeout { .. }) { Duration::ZERO } else { self.limits.probe };
+        let pause = if timeout { Duration::ZERO } else { self.limits.probe };
         tokio::spawn(async move {
             let gone = member.gone.clone();
             let _ = gone.run_until_cancelled(probe(&gateway, &member, pause)).await;

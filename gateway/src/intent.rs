@@ -1,12 +1,12 @@
 //! What the operator wants of the gateway: the content of the ConfigMap's `intent.json`. It carries a generation, so that the operator can see
 //! whether a gateway follows the latest.
 
-use holdfast_api::names;
+use holdfast_api::{AffinitySource, AffinitySourceType, names};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The operator's wishes. Fields that a newer operator may add are passed over.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Intent {
     /// Grows with each change.
@@ -15,20 +15,9 @@ pub struct Intent {
     pub cookie: String,
     /// Where a request carries the application's own session id; the first that is there counts.
     #[serde(default)]
-    pub sources: Vec<Source>,
+    pub sources: Vec<AffinitySource>,
     /// Port of the members' admin API, where the control stream is.
     pub admin_port: u16,
-}
-
-/// One place where the application's session id may be.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(tag = "type")]
-pub enum Source {
-    /// A cookie of the application.
-    Cookie {
-        /// Its name.
-        name: String,
-    },
 }
 
 impl Default for Intent {
@@ -65,8 +54,9 @@ impl Intent {
     pub fn parse(text: &str) -> Result<Self, IntentError> {
         let intent: Self = serde_json::from_str(text)?;
         check_name("cookie", &intent.cookie)?;
-        for Source::Cookie { name } in &intent.sources {
-            check_name("sources[].name", name)?;
+        for source in &intent.sources {
+            let AffinitySourceType::Cookie = source.type_;
+            check_name("sources[].name", &source.name)?;
         }
         if intent.admin_port == 0 { Err(IntentError::AdminPort) } else { Ok(intent) }
     }
@@ -87,7 +77,7 @@ mod tests {
         let text = r#"{"generation": 3, "cookie": "holdfast-route", "sources": [{"type":"Cookie","name":"sessionid"}], "adminPort": 4001, "later": 1}"#;
         let intent = Intent::parse(text).expect("right");
         assert_eq!(intent.generation, 3);
-        assert_eq!(intent.sources, [Source::Cookie { name: "sessionid".to_owned() }]);
+        assert_eq!(intent.sources, [AffinitySource { type_: AffinitySourceType::Cookie, name: "sessionid".to_owned() }]);
         assert_eq!(intent.admin_port, 4001);
     }
 

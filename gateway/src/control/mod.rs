@@ -161,10 +161,18 @@ impl Follower {
 
     async fn read(&mut self, mut body: Incoming) -> Ended {
         let silence = self.gateway.limits.silence;
+        // The last tenth is waited for apart: if this process itself did not run for a while, the lines that came meanwhile are read then.
+        let looks = [silence * 9 / 10, silence / 10];
         let mut reports = Reports::default();
         loop {
-            let frame = match tokio::time::timeout(silence, body.frame()).await {
-                Err(_) => return Ended::Silent(silence),
+            let mut frame = Err(());
+            for look in looks {
+                if frame.is_err() {
+                    frame = tokio::time::timeout(look, body.frame()).await.map_err(drop);
+                }
+            }
+            let frame = match frame {
+                Err(()) => return Ended::Silent(silence),
                 Ok(None) => return Ended::Broken("it ended".to_owned()),
                 Ok(Some(Err(error))) => return Ended::Broken(error.to_string()),
                 Ok(Some(Ok(frame))) => frame,

@@ -19,6 +19,7 @@ use crate::limits::Limits;
 use crate::member::connect::{self, ConnectError};
 use crate::member::pool::Connection;
 use crate::member::{Lease, Member};
+use crate::proxy::headers;
 use crate::proxy::inbound::Inbound;
 use crate::proxy::relay::{Flight, ResponseBody, Whole};
 use crate::proxy::replay::Outgoing;
@@ -166,6 +167,10 @@ async fn receive(
 ) -> Result<Answered, Trouble> {
     let limits = &gateway.limits;
     let (parts, body) = response.into_parts();
+    if !headers::is_coding_known(&parts.headers) {
+        debug!(member = flight.lease.member().route, "a member's response has an unknown transfer coding");
+        return Err(Trouble::Broken { reused });
+    }
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         if inbound.upgrade.is_none() {
             debug!(member = flight.lease.member().route, "a member changes the protocol unasked");

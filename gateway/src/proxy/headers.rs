@@ -59,14 +59,22 @@ pub(crate) fn target(
     Ok((Uri::from(path.clone()), host))
 }
 
-/// Refuses codings of the message that the gateway would have to undo (RFC 9112, section 6.1), and expectations that it cannot meet. A length
-/// beside a coding never gets here: the server drops it and closes the connection after the response.
-pub(crate) fn check(headers: &HeaderMap) -> Result<(), Refusal> {
+/// Whether the message is coded as the gateway understands it (RFC 9112, section 6.1): not at all, or in chunks. Any other coding it would have
+/// to undo, because it does not pass the header on.
+pub(crate) fn is_coding_known(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
-        (None, _) => {}
-        (Some(coding), None) if coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => {}
-        _ => return Err(Refusal::Coding),
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
+        _ => false,
+    }
+}
+
+/// Refuses unknown codings, and expectations that the gateway cannot meet. A length beside a coding never gets here: the server drops it and
+/// closes the connection after the response.
+pub(crate) fn check(headers: &HeaderMap) -> Result<(), Refusal> {
+    if !is_coding_known(headers) {
+        return Err(Refusal::Coding);
     }
     // "100-continue" is met by the server when the member's connection begins to take the body.
     let unknown = headers.get_all(EXPECT).iter().any(|value| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"100-continue"));

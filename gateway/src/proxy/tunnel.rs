@@ -22,8 +22,8 @@ const AGREEMENT: Duration = Duration::from_secs(10);
 
 /// Starts a tunnel between a client and the member of the lease. It counts as outstanding there while it lasts.
 pub(crate) fn start(gateway: &Arc<Gateway>, lease: Lease, client: OnUpgrade, member: OnUpgrade) {
-    let (gauge, idle) = (gateway.meters.tunnels.clone(), gateway.limits.tunnel_idle);
-    tokio::spawn(async move {
+    let (gauge, idle, cut) = (gateway.meters.tunnels.clone(), gateway.limits.tunnel_idle, gateway.cut.clone());
+    gateway.tunnels.spawn(async move {
         let route = &lease.member().route;
         let both = tokio::time::timeout(AGREEMENT, async { tokio::try_join!(client, member) }).await;
         let (client, member) = match both {
@@ -37,6 +37,7 @@ pub(crate) fn start(gateway: &Arc<Gateway>, lease: Lease, client: OnUpgrade, mem
         let mut member = Watched { io: TokioIo::new(member), last: last.clone() };
         tokio::select! {
             ended = copy_bidirectional(&mut client, &mut member) => debug!(member = route, ?ended, "a tunnel ended"),
+            () = cut.cancelled() => debug!(member = route, "a tunnel was cut"),
             () = rests(&last, idle) => debug!(member = route, ?idle, "a tunnel rested for too long"),
         }
         gauge.decrement(1.0);

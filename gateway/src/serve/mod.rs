@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -38,20 +39,12 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// File descriptors for everything that is not a client and its member's connection.
 const RESERVED: u64 = 256;
 
-/// How a server ends.
-struct Ends {
-    /// Nothing more is accepted, and a connection ends with the response that runs.
-    finish: CancellationToken,
-    /// What still runs is cut.
-    cut: CancellationToken,
-}
-
 /// Serves clients until `shutdown`, and then until all is finished, or has had its time.
 pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener, shutdown: CancellationToken) {
-    let places = Arc::new(Semaphore::new(connections(gateway.limits.connections)));
     let tasks = TaskTracker::new();
-    let ends = Ends { finish: CancellationToken::new(), cut: CancellationToken::new() };
-    let _cut_in_the_end = ends.cut.clone().drop_guard();
+    // From then on a connection ends with the response that runs.
+    let finish = CancellationToken::new();
+    let _cut_in_the_end = gateway.cut.clone().drop_guard();
     let lame = async {
         shutdown.cancelled().await;
         gateway.set_closing();
@@ -59,26 +52,35 @@ pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener, shutdown: Cance
     };
     tokio::select! {
         () = lame => {}
-        () = accept(&gateway, &listener, &places, &tasks, &ends) => {}
+        () = accept(&gateway, &listener, &tasks, &finish) => {}
     }
     drop(listener);
-    ends.finish.cancel();
+    finish.cancel();
     tasks.close();
-    info!(connections = tasks.len(), "no longer accepting; finishing what runs");
-    if tokio::time::timeout(gateway.limits.finish, tasks.wait()).await.is_err() {
-        warn!(connections = tasks.len(), "cutting what has not finished in time");
-        ends.cut.cancel();
+    gateway.tunnels.close();
+    info!(connections = tasks.len(), tunnels = gateway.tunnels.len(), "no longer accepting; finishing what runs");
+    let all = async {
         tasks.wait().await;
+        gateway.tunnels.wait().await;
+    };
+    let mut all = std::pin::pin!(all);
+    if tokio::time::timeout(gateway.limits.finish, &mut all).await.is_err() {
+        warn!(connections = tasks.len(), tunnels = gateway.tunnels.len(), "cutting what has not finished in time");
+        gateway.cut.cancel();
+        all.await;
     }
 }
 
-async fn accept(gateway: &Arc<Gateway>, listener: &TcpListener, places: &Arc<Semaphore>, tasks: &TaskTracker, ends: &Ends) {
+async fn accept(gateway: &Arc<Gateway>, listener: &TcpListener, tasks: &TaskTracker, finish: &CancellationToken) {
+    let most = connections(gateway.limits.connections);
+    let places = Arc::new(Semaphore::new(most));
     loop {
+        // Before the last places go, connections that only rest must go: each ends with its next response.
+        gateway.set_crowded(places.available_permits() < most / 10);
         let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let (finish, cut) = (ends.finish.clone(), ends.cut.clone());
-                tasks.spawn(connection(gateway.clone(), stream, peer, place, finish, cut));
+                tasks.spawn(connection(gateway.clone(), stream, peer, place, finish.clone()));
             }
             Err(error) if is_the_clients(&error) => debug!(%error, "a client went away before it was accepted"),
             Err(error) => {
@@ -89,14 +91,7 @@ async fn accept(gateway: &Arc<Gateway>, listener: &TcpListener, places: &Arc<Sem
     }
 }
 
-async fn connection(
-    gateway: Arc<Gateway>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    place: OwnedSemaphorePermit,
-    finish: CancellationToken,
-    cut: CancellationToken,
-) {
+async fn connection(gateway: Arc<Gateway>, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit, finish: CancellationToken) {
     let _place = place;
     tune(&stream);
     let gauge = gateway.meters.clients.clone();
@@ -109,6 +104,8 @@ async fn connection(
         async move {
             phase.busy();
             let response = proxy::handle(&gateway, peer, request).await;
+            // What takes over after a change of protocol has no requests and no heads.
+            let phase = Some(phase).filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS);
             Ok::<_, Infallible>(response.map(|body| Tracked { body, phase }))
         }
     });
@@ -132,7 +129,7 @@ async fn connection(
         ended = run => if let Err(error) = ended {
             debug!(%peer, %error, "a client's connection ended early");
         },
-        () = cut.cancelled() => debug!(%peer, "a client's connection was cut"),
+        () = gateway.cut.cancelled() => debug!(%peer, "a client's connection was cut"),
     }
     gauge.decrement(1.0);
 }
@@ -140,12 +137,14 @@ async fn connection(
 /// A response's body that tells the connection's phase when it has been taken. It says nothing of its own.
 struct Tracked {
     body: ResponseBody,
-    phase: Phase,
+    phase: Option<Phase>,
 }
 
 impl Drop for Tracked {
     fn drop(&mut self) {
-        self.phase.idle();
+        if let Some(phase) = &self.phase {
+            phase.idle();
+        }
     }
 }
 

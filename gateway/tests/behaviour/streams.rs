@@ -154,6 +154,32 @@ async fn a_tunnel_carries_bytes_both_ways_and_ends_with_either_side() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tunnel_lasts_and_is_cut_at_the_gateways_end_only() {
+    let short = Duration::from_millis(100);
+    let limits =
+        holdfast_gateway::limits::Limits { request_head: short, client_idle: short, finish: Duration::from_millis(400), ..limits() };
+    let mut world = World::with(1, limits).await;
+    let mut stream = TcpStream::connect(world.door.addr).await.expect("connected");
+    stream.write_all(b"GET /tunnel HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n").await.expect("sent");
+    let mut buf = [0; 1024];
+    assert_ne!(stream.read(&mut buf).await.expect("agreed"), 0);
+    let mut echo = async || {
+        stream.write_all(b"again").await.expect("sent");
+        stream.read(&mut buf).await.expect("not cut")
+    };
+    for _ in 0..20 {
+        assert_eq!(echo().await, 5);
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    world.door.shutdown.cancel();
+    tokio::time::sleep(Duration::from_millis(350)).await;
+    assert_eq!(echo().await, 5, "it is given time to finish");
+    let server = world.door.server.take().expect("started");
+    tokio::time::timeout(Duration::from_secs(1), server).await.expect("it ends").expect("no panic");
+    assert_eq!(stream.read(&mut buf).await.unwrap_or(0), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn http2_is_not_tunnelled() {
     let world = World::start(1).await;
     let answer = raw(

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
+use holdfast_api::{AffinitySource, AffinitySourceType};
 use holdfast_gateway::credentials::Credentials;
 use holdfast_gateway::director::{Director, Event};
 use holdfast_gateway::gateway::Gateway;
-use holdfast_gateway::intent::{Intent, Source};
+use holdfast_gateway::intent::Intent;
 use holdfast_gateway::limits::Limits;
 use holdfast_gateway::table::endpoint::Endpoint;
 use holdfast_gateway::{admin, serve};
@@ -76,7 +77,7 @@ impl World {
         }
         let intent = Intent {
             generation: 3,
-            sources: vec![Source::Cookie { name: "sessionid".to_owned() }],
+            sources: vec![AffinitySource { type_: AffinitySourceType::Cookie, name: "sessionid".to_owned() }],
             admin_port: control_port,
             ..Intent::default()
         };
