@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::apply::Applier;
 use crate::build::Images;
 use crate::children::{Child, Children};
+use crate::errors::chain;
 use crate::events::Publisher;
 use crate::lease::Leadership;
 use crate::memory::Memories;
@@ -154,12 +155,6 @@ fn log(outcome: &Outcome) {
         Err(controller::Error::QueueError(error)) => tracing::warn!(error = chain(error), "a watch failed, it will be tried again"),
         Err(error) => tracing::error!(error = chain(error), "the controller failed"),
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }
 
 fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>

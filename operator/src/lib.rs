@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod controller;
 pub mod crds;
 pub mod dereference;
+mod errors;
 pub mod events;
 pub mod lease;
 pub mod memory;

@@ -73,7 +73,9 @@ fn main() {
     }
 }
 
-fn start(run: Run) -> anyhow::Result<()> {
+fn start(mut run: Run) -> anyhow::Result<()> {
+    // kube logs each request that fails, and returns the failure too; whoever asked says it in better words.
+    run.log.filter = format!("kube_client::client::builder=off,{}", run.log.filter);
     holdfast_process::init(NAME, &run.log)?;
     tokio::runtime::Runtime::new().context("failed to start the threads")?.block_on(operate(run))
 }

@@ -169,7 +169,7 @@ async fn pipeline(context: &Context, cluster: &Cluster, resource: &SessionCluste
         images: &pinned(&context.images, &observed),
         intent: &intent,
         replicas: plan.replicas,
-        ordinals: cluster.spec.replicas.max(survey.current.unwrap_or_default()),
+        ordinals: cluster.spec.replicas.max(survey.ordinals()),
         protected: survey.protection() == Protection::Protected,
     });
 

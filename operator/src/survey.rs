@@ -59,6 +59,8 @@ pub struct View {
     pub moving: Vec<String>,
     /// Members whose pod is gone, by name.
     pub orphaned: Vec<String>,
+    /// One more than the highest ordinal among its members.
+    pub ordinals: u32,
 }
 
 /// The gateways.
@@ -96,6 +98,7 @@ impl Survey {
                 full: u32::try_from(spec.members.iter().filter(|member| member.state == MemberState::Full).count()).unwrap_or(u32::MAX),
                 moving: spec.members.iter().filter(|member| member.state != MemberState::Full).map(|member| member.name.clone()).collect(),
                 orphaned: spec.members.iter().filter(|member| !there(member)).map(|member| member.name.clone()).collect(),
+                ordinals: spec.members.iter().map(|member| member.id + 1).max().unwrap_or_default(),
             }
         });
         Self {
@@ -123,6 +126,13 @@ impl Survey {
     pub fn ready(&self) -> u32 {
         let ready = self.members.iter().filter(|member| member.ready && member.standing == Some(MemberState::Full));
         u32::try_from(ready.count()).unwrap_or(u32::MAX)
+    }
+
+    /// How many ordinals are in use: by the StatefulSet, by pods that are ending, by members whose pods are gone.
+    pub fn ordinals(&self) -> u32 {
+        let of_pods = self.members.iter().map(|member| member.ordinal + 1).max().unwrap_or_default();
+        let of_view = self.view.as_ref().map_or(0, |view| view.ordinals);
+        self.current.unwrap_or_default().max(of_pods).max(of_view)
     }
 
     /// Whether a view was founded: before that, there is no session anywhere.
@@ -225,6 +235,18 @@ mod tests {
         assert_eq!(World::settled(3).copies(3).survey().protection(), Protection::FewerMembersThanCopies);
         assert_eq!(World::settled(3).epoch(0).survey().protection(), Protection::NoView);
         assert_eq!(World::settled(3).without_view().survey().protection(), Protection::NoView);
+    }
+
+    #[test]
+    fn an_ordinal_is_in_use_until_its_pod_and_its_member_are_gone() {
+        let set = |world: &mut World, replicas| {
+            world.observed.members.as_mut().and_then(|set| set.spec.as_mut()).expect("a spec").replicas = Some(replicas);
+        };
+        let mut world = World::settled(5);
+        set(&mut world, 3);
+        assert_eq!(world.survey().ordinals(), 5);
+        assert_eq!(world.clone().without_pod(4).survey().ordinals(), 5);
+        assert_eq!(world.without_pod(4).outside(4).survey().ordinals(), 4);
     }
 
     #[test]

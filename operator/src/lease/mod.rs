@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::election::{Election, Step};
 use crate::apply::FIELD_MANAGER;
+use crate::errors::chain;
 
 /// A lease that is not renewed for this long is anybody's.
 const DURATION: Duration = Duration::from_secs(15);
@@ -110,9 +111,9 @@ impl Elector {
                 // The first failure is news, the following ones are the same.
                 Err(error) if !failing => {
                     failing = true;
-                    tracing::warn!(error = %anyhow::Error::new(error), "cannot take part in the election");
+                    tracing::warn!(error = chain(&error), "cannot take part in the election");
                 }
-                Err(error) => tracing::debug!(error = %anyhow::Error::new(error), "cannot take part in the election"),
+                Err(error) => tracing::debug!(error = chain(&error), "cannot take part in the election"),
             }
             let is_held = self.leadership.is_held();
             metrics::gauge!("holdfast_operator_leader").set(if is_held { 1.0 } else { 0.0 });
@@ -171,7 +172,7 @@ impl Elector {
         let lease = Lease { spec: Some(spec), ..last };
         match within("release", self.api.replace(&self.name, &post(), &lease)).await {
             Ok(_) => tracing::info!(lease = self.name, "gave the lease up"),
-            Err(error) => tracing::warn!(error = %anyhow::Error::new(error), "the lease will have to run out"),
+            Err(error) => tracing::warn!(error = chain(&error), "the lease will have to run out"),
         }
     }
 }
@@ -189,4 +190,52 @@ fn post() -> PostParams {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::api::FakeApi;
+
+    fn elector(api: &FakeApi, identity: &str) -> (Elector, Leadership) {
+        Elector::new(api.client(), "default", "operator", identity)
+    }
+
+    #[tokio::test]
+    async fn the_first_one_leads_and_the_second_one_only_after_it_gave_up() {
+        let api = FakeApi::default();
+        let (mut first, first_leads) = elector(&api, "a");
+        let (mut second, second_leads) = elector(&api, "b");
+        first.step().await.expect("created");
+        second.step().await.expect("looked");
+        first.step().await.expect("renewed");
+        assert!(first_leads.is_held() && !second_leads.is_held());
+        first.release().await;
+        assert!(!first_leads.is_held());
+        second.step().await.expect("taken");
+        assert!(second_leads.is_held());
+    }
+
+    #[tokio::test]
+    async fn of_two_that_take_a_free_lease_at_once_one_leads() {
+        let api = FakeApi::default();
+        let (mut first, first_leads) = elector(&api, "a");
+        let (mut second, second_leads) = elector(&api, "b");
+        let (one, other) = tokio::join!(first.step(), second.step());
+        one.and(other).expect("losing is no error");
+        assert!(first_leads.is_held() != second_leads.is_held());
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_somebody_else_wrote_in_between_is_not_overwritten() {
+        let api = FakeApi::default();
+        let (mut first, _) = elector(&api, "a");
+        first.step().await.expect("created");
+        let path = "/apis/coordination.k8s.io/v1/namespaces/default/leases/operator";
+        let mine = api.get(path).expect("the lease");
+        api.change(path, |lease| lease["spec"]["holderIdentity"] = serde_json::json!("b"));
+        let stale: Lease = serde_json::from_value(mine).expect("a lease");
+        let written = within("write", first.api.replace("operator", &post(), &stale)).await;
+        assert!(matches!(written, Err(LeaseError::Api(_, kube::Error::Api(status))) if status.is_conflict()));
+    }
 }

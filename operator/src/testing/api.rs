@@ -115,6 +115,11 @@ impl State {
                 }
                 None => (StatusCode::OK, self.store(path, body)),
             },
+            Method::PUT => match self.objects.get(path).map(|object| object["metadata"]["resourceVersion"].clone()) {
+                None => failure(404, "NotFound", path),
+                Some(version) if version != body["metadata"]["resourceVersion"] => failure(409, "Conflict", path),
+                Some(_) => (StatusCode::OK, self.store(path, body)),
+            },
             Method::DELETE => self.objects.remove(path).map_or_else(|| failure(404, "NotFound", path), |object| (StatusCode::OK, object)),
             _ => failure(405, "MethodNotAllowed", path),
         }
