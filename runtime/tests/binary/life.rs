@@ -1,4 +1,4 @@
-//! Three processes become a cluster, lose one by SIGKILL, let another go in order, and every session is still there.
+//! Three processes become a cluster, lose one by SIGKILL or find it frozen, let another go in order, and every session is still there.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -11,25 +11,55 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::DropGuard;
 
 use crate::api_server::ApiServer;
 use crate::name_server::NameServer;
 
+/// What each test writes first.
+const SESSIONS: usize = 90;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Addresses of no other test.
-fn ip(id: u8) -> Ipv4Addr {
-    Ipv4Addr::new(127, 83, 11, id + 1)
+/// Addresses of no other test; all members use the same port, as pods do.
+fn ip(test: u8, id: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, 83, test, id + 1)
 }
 
 /// A port that is free on all three addresses.
-fn free_port() -> u16 {
+fn free_port(test: u8) -> u16 {
     loop {
-        let first = TcpListener::bind((ip(0), 0)).expect("a free port");
+        let first = TcpListener::bind((ip(test, 0), 0)).expect("a free port");
         let port = first.local_addr().expect("bound").port();
-        if (1..3).all(|id| TcpListener::bind((ip(id), port)).is_ok()) {
+        if (1..3).all(|id| TcpListener::bind((ip(test, id), port)).is_ok()) {
             return port;
         }
+    }
+}
+
+/// A cluster of three, and the world around it.
+struct Three {
+    processes: Vec<Process>,
+    api: ApiServer,
+    _guards: (DropGuard, NameServer),
+}
+
+impl Three {
+    /// Ready, with [`SESSIONS`] sessions that were written at all of them.
+    async fn start(test: u8) -> Self {
+        let (api, kubeconfig, api_guard) = ApiServer::start().await;
+        let port = free_port(test);
+        let name_server = NameServer::start((0..3).map(|id| (format!("shop-{id}"), ip(test, id))).collect(), port).await;
+        let start = |id| Process::start(id, ip(test, id), port, &kubeconfig, name_server.addr);
+        let processes: Vec<Process> = (0..3).map(start).collect();
+        for process in &processes {
+            process.ready().await;
+        }
+        for n in 0..SESSIONS {
+            let mut redis = processes[n % 3].redis().await;
+            redis.set_ex::<_, _, ()>(format!("sess:{n}"), format!("v{n}"), 600).await.expect("acknowledged");
+        }
+        Self { processes, api, _guards: (api_guard, name_server) }
     }
 }
 
@@ -41,13 +71,12 @@ struct Process {
 }
 
 impl Process {
-    fn start(id: u8, replication: u16, kubeconfig: &str, name_server: SocketAddr) -> Self {
+    fn start(id: u8, ip: Ipv4Addr, replication: u16, kubeconfig: &str, name_server: SocketAddr) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("token"), "0123456789abcdef0123456789abcdef").expect("written");
         std::fs::write(path("kubeconfig"), kubeconfig).expect("written");
-        let admin =
-            SocketAddr::from((ip(id), { TcpListener::bind((ip(id), 0)).expect("a free port").local_addr().expect("bound").port() }));
+        let admin = SocketAddr::from((ip, { TcpListener::bind((ip, 0)).expect("a free port").local_addr().expect("bound").port() }));
         let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-runtime"));
         command
             .arg("run")
@@ -57,13 +86,13 @@ impl Process {
             .env("HOLDFAST_NAMESPACE", "ns")
             .env("HOLDFAST_POD_NAME", format!("shop-{id}"))
             .env("HOLDFAST_POD_UID", format!("uid-{id}"))
-            .env("HOLDFAST_POD_IP", ip(id).to_string())
+            .env("HOLDFAST_POD_IP", ip.to_string())
             .env("HOLDFAST_MEMBERS_SERVICE", "shop-members")
             .env("HOLDFAST_CLUSTER_DOMAIN", "cluster.test")
             .env("HOLDFAST_NAMESERVER", name_server.to_string())
-            .env("HOLDFAST_REPLICATION_LISTEN", format!("{}:{replication}", ip(id)))
+            .env("HOLDFAST_REPLICATION_LISTEN", format!("{ip}:{replication}"))
             .env("HOLDFAST_ADMIN_LISTEN", admin.to_string())
-            .env("HOLDFAST_REDIS_LISTEN", format!("{}:0", ip(id)))
+            .env("HOLDFAST_REDIS_LISTEN", format!("{ip}:0"))
             .env("HOLDFAST_ADMIN_TOKEN_FILE", path("token"))
             .env("HOLDFAST_REDIS_SOCKET", path("redis.sock"))
             .env("HOLDFAST_ADMIN_SOCKET", path("admin.sock"))
@@ -111,31 +140,27 @@ impl Process {
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    async fn signal(&self, signal: &str) {
+        let pid = self.child.id().expect("runs").to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().await.expect("runs");
+        assert!(sent.success());
+    }
+
     /// As the kubelet does once the application has ended.
     async fn terminate(&mut self) -> Option<i32> {
-        let pid = self.child.id().expect("runs").to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.expect("runs");
-        assert!(sent.success());
+        self.signal("-TERM").await;
         timeout(PATIENCE, self.child.wait()).await.expect("ends").expect("ends").code()
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_processes_live_as_one_cluster_and_lose_nothing() {
-    let (api, kubeconfig, _api_guard) = ApiServer::start().await;
-    let port = free_port();
-    let name_server = NameServer::start((0..3).map(|id| (format!("shop-{id}"), ip(id))).collect(), port).await;
-    let mut processes: Vec<Process> = (0..3).map(|id| Process::start(id, port, &kubeconfig, name_server.addr)).collect();
+    let Three { mut processes, api, _guards } = Three::start(11).await;
     for process in &processes {
-        process.ready().await;
         assert_eq!(process.probe("/startedz").await, Some(200));
         assert_eq!(process.probe("/livez").await, Some(200));
         assert_eq!(process.probe("/v1/view").await, Some(401));
         assert_eq!(process.probe("/metrics").await, Some(200));
-    }
-    for n in 0..90 {
-        let mut redis = processes[n % 3].redis().await;
-        redis.set_ex::<_, _, ()>(format!("sess:{n}"), format!("v{n}"), 600).await.expect("acknowledged");
     }
 
     processes[1].child.kill().await.expect("killed");
@@ -163,10 +188,33 @@ async fn three_processes_live_as_one_cluster_and_lose_nothing() {
     assert_eq!(processes[0].terminate().await, Some(0), "{}", processes[0].log());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_process_is_replaced_and_joins_again_when_it_thaws() {
+    let Three { processes, api, _guards } = Three::start(12).await;
+    processes[1].signal("-STOP").await;
+    let start = Instant::now();
+    check(&processes[0]).await;
+    assert!(start.elapsed() < Duration::from_millis(3500), "took over within {:?}:\n{}", start.elapsed(), processes[0].log());
+    assert_eq!(api.members("Full"), ["shop-0", "shop-2"]);
+    sleep(Duration::from_secs(1)).await;
+    processes[1].signal("-CONT").await;
+    let start = Instant::now();
+    while api.members("Full").len() < 3 {
+        assert!(start.elapsed() < PATIENCE, "did not join again:\n{}", processes[1].log());
+        sleep(Duration::from_millis(20)).await;
+    }
+    processes[1].ready().await;
+    check(&processes[1]).await;
+    for process in &processes {
+        assert!(!process.log().contains("ERROR"), "{}", process.log());
+    }
+    assert!(!processes[1].log().contains("a member is suspected"), "its own silence was held against others:\n{}", processes[1].log());
+}
+
 /// All sessions are there.
 async fn check(process: &Process) {
     let mut redis = process.redis().await;
-    for n in 0..90 {
+    for n in 0..SESSIONS {
         let value: String = redis.get(format!("sess:{n}")).await.expect("an answer");
         assert_eq!(value, format!("v{n}"));
     }
