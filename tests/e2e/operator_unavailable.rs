@@ -21,7 +21,7 @@ pub(crate) async fn run(lab: Lab) -> anyhow::Result<()> {
         stage.kubectl(&[&SCALE_OPERATOR[..], &["0"]].concat()).await?;
         stage.kubectl(&["wait", "-n", SYSTEM, "--for=delete", "pod", "--all", "--timeout=60s"]).await?;
         let killed = whole_without_operator(&lab).await;
-        stage.kubectl(&[&SCALE_OPERATOR[..], &["1"]].concat()).await?;
+        stage.kubectl(&[&SCALE_OPERATOR[..], &["2"]].concat()).await?;
         killed?;
         lab.whole_shop().await
     };

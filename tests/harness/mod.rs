@@ -110,7 +110,7 @@ pub async fn run<L: Clone, F: Future<Output = ()>>(
             Err(reason) => {
                 println!("test {} ... FAILED <{took:.1}s>", test.name);
                 tally.failed.push(test.name);
-                reasons.push((test.name, format!("{reason:?}")));
+                reasons.push((test.name, format!("{reason:#}")));
                 if broken.is_none() {
                     failed(test.name).await;
                 }
