@@ -141,7 +141,7 @@ impl Daemon {
         // signals.
         let mut command = tokio::process::Command::new("setsid");
         command.args(["nsenter", &network, &mounts, "--"]).arg(&self.program).args(&self.args);
-        command.env_clear().env("PATH", format!("{}:{SEARCH_PATH}", state.path("bin").display())).env("HOME", "/root");
+        command.env_clear().env("PATH", format!("{}:{SEARCH_PATH}", state.path("bin").display())).env("HOME", state.dir());
         command.current_dir("/").stdin(input).stdout(output).stderr(log);
         // Dropped, the child is reaped by tokio when it ends, as long as this process lives.
         let child = command.spawn().map_err(fail)?;
