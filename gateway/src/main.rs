@@ -27,7 +27,9 @@ async fn main() {
     }
 }
 
-async fn run(settings: Settings) -> anyhow::Result<()> {
+async fn run(mut settings: Settings) -> anyhow::Result<()> {
+    // kube logs each failed call as an error; the watches say once that they fail, and once that they work again.
+    settings.log.filter = format!("kube_client::client::builder=off,{}", settings.log.filter);
     holdfast_process::init(NAME, &settings.log)?;
     let shutdown = holdfast_process::shutdown();
     let metrics = metrics::install()?;

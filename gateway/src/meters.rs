@@ -27,31 +27,26 @@ pub(crate) fn describe() {
     describe_gauge!("holdfast_gateway_table_generation", "Generation of the operator's intent that the table follows");
 }
 
-/// What one member counts.
-pub(crate) struct MemberMeters {
+/// The responses of one member, or the gateway's own.
+pub(crate) struct Responses {
     route: String,
-    pub(crate) connections: Counter,
     /// By code, from 100.
     codes: Box<[OnceLock<Counter>; 500]>,
 }
 
-impl std::fmt::Debug for MemberMeters {
+impl std::fmt::Debug for Responses {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MemberMeters").field("route", &self.route).finish_non_exhaustive()
+        f.debug_struct("Responses").field("route", &self.route).finish_non_exhaustive()
     }
 }
 
-impl MemberMeters {
-    /// The route is empty for the gateway's own answers.
+impl Responses {
+    /// The route is empty for the gateway's own.
     pub(crate) fn new(route: &str) -> Self {
-        Self {
-            route: route.to_owned(),
-            connections: counter!("holdfast_gateway_member_connections_total", "member" => route.to_owned()),
-            codes: Box::new([const { OnceLock::new() }; 500]),
-        }
+        Self { route: route.to_owned(), codes: Box::new([const { OnceLock::new() }; 500]) }
     }
 
-    pub(crate) fn response(&self, code: StatusCode) {
+    pub(crate) fn count(&self, code: StatusCode) {
         let new = || counter!("holdfast_gateway_requests_total", "member" => self.route.clone(), "code" => code.as_str().to_owned());
         match self.codes.get(usize::from(code.as_u16()).saturating_sub(100)) {
             Some(slot) => slot.get_or_init(new).increment(1),
@@ -63,7 +58,7 @@ impl MemberMeters {
 
 /// What the whole gateway counts.
 pub(crate) struct Meters {
-    pub(crate) own: MemberMeters,
+    pub(crate) own: Responses,
     pub(crate) hit: Counter,
     pub(crate) miss: Counter,
     pub(crate) failover: Counter,
@@ -77,7 +72,7 @@ impl Meters {
     pub(crate) fn new() -> Self {
         let affinity = |result: &'static str| counter!("holdfast_gateway_affinity_total", "result" => result);
         Self {
-            own: MemberMeters::new(""),
+            own: Responses::new(""),
             hit: affinity("hit"),
             miss: affinity("miss"),
             failover: affinity("failover"),
@@ -87,6 +82,11 @@ impl Meters {
             tunnels: gauge!("holdfast_gateway_tunnels"),
         }
     }
+}
+
+/// Connections opened to a member.
+pub(crate) fn connections(route: &str) -> Counter {
+    counter!("holdfast_gateway_member_connections_total", "member" => route.to_owned())
 }
 
 pub(crate) fn retry(reason: &'static str) {

@@ -64,7 +64,7 @@ pub(crate) async fn open(member: &Member, limits: &Limits) -> Result<Connection,
     // Read first: a purge during the handshake is meant for this connection too.
     let round = member.pool.round();
     let stream = dial(member, limits).await?;
-    member.meters.connections.increment(1);
+    member.connections.increment(1);
     let handshake = http1::Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream)).await;
     let (sender, connection) =
         handshake.map_err(|error| ConnectError::Refused { route: member.route.clone(), source: io::Error::other(error) })?;

@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use metrics::Counter;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, Millis};
 use crate::control::report::Report;
 use crate::member::pool::Pool;
-use crate::meters::MemberMeters;
+use crate::meters::{self, Responses};
 use crate::table::endpoint::Endpoint;
 use crate::table::tier::{Link, State};
 
@@ -28,7 +29,8 @@ pub(crate) struct Member {
     pub(crate) uid: String,
     pub(crate) addr: SocketAddr,
     pub(crate) pool: Pool,
-    pub(crate) meters: MemberMeters,
+    pub(crate) responses: Responses,
+    pub(crate) connections: Counter,
     /// Cancelled when the member has left the table for good.
     pub(crate) gone: CancellationToken,
     link: AtomicU8,
@@ -58,7 +60,8 @@ impl Member {
             uid: endpoint.uid.clone(),
             addr: endpoint.addr,
             pool: Pool::default(),
-            meters: MemberMeters::new(&endpoint.pod),
+            responses: Responses::new(&endpoint.pod),
+            connections: meters::connections(&endpoint.pod),
             gone: CancellationToken::new(),
             link: AtomicU8::new(Link::Unknown as u8),
             state: AtomicU8::new(State::Joining as u8),

@@ -160,13 +160,13 @@ async fn is_doubtful(gateway: &Gateway, member: &Member, status: StatusCode) -> 
 async fn receive(
     gateway: &Arc<Gateway>,
     response: Response<Incoming>,
-    flight: Flight,
+    mut flight: Flight,
     inbound: &Inbound,
     doubtful: bool,
     reused: bool,
 ) -> Result<Answered, Trouble> {
     let limits = &gateway.limits;
-    let (parts, body) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
     if !headers::is_coding_known(&parts.headers) {
         debug!(member = flight.lease.member().route, "a member's response has an unknown transfer coding");
         return Err(Trouble::Broken { reused });
@@ -178,6 +178,9 @@ async fn receive(
         }
         // The member's side of the tunnel stays in the extensions.
         return Ok(Answered { parts, body: Answer::Tunnel(flight.lease), doubtful });
+    }
+    if headers::settle_length(&mut parts.headers, body.size_hint().exact().filter(|length| *length > 0)) {
+        flight.connection = None;
     }
     if body.is_end_stream() {
         flight.land(limits);

@@ -4,7 +4,8 @@
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, EXPECT, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use http::{HeaderMap, Method, Uri, Version};
 
@@ -68,6 +69,21 @@ pub(crate) fn is_coding_known(headers: &HeaderMap) -> bool {
         (Some(coding), None) => coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
         _ => false,
     }
+}
+
+/// Makes a response say its length in one way only: a coding overrules it, and a list of equal ones becomes one. `body`: the bytes that follow,
+/// where that is known and there are any. Whether there was a contradiction, after which nothing more should be read from that connection.
+pub(crate) fn settle_length(headers: &mut HeaderMap, body: Option<u64>) -> bool {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return headers.remove(CONTENT_LENGTH).is_some();
+    }
+    // Without a body the header tells the length that it would have (HEAD, 304).
+    let would_be = || headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.split(',').next()?.trim().parse().ok());
+    match body.or_else(would_be) {
+        Some(length) => drop(headers.insert(CONTENT_LENGTH, HeaderValue::from(length))),
+        None => drop(headers.remove(CONTENT_LENGTH)),
+    }
+    false
 }
 
 /// Refuses unknown codings, and expectations that the gateway cannot meet. A length beside a coding never gets here: the server drops it and
@@ -198,6 +214,24 @@ mod tests {
         }
         assert_eq!(check(&headers(&[("expect", "100-Continue")])), Ok(()));
         assert_eq!(check(&headers(&[("expect", "miracles")])), Err(Refusal::Expectation));
+    }
+
+    #[test]
+    fn a_response_has_one_length_or_none() {
+        let settled = |lines: &[(&'static str, &str)], body| {
+            let mut headers = headers(lines);
+            let contradiction = settle_length(&mut headers, body);
+            (all(&headers).into_iter().filter(|line| line.starts_with("content-length")).collect::<Vec<_>>(), contradiction)
+        };
+        let (one, none) = (vec!["content-length: 5".to_owned()], Vec::new());
+        assert_eq!(settled(&[("content-length", "5")], Some(5)), (one.clone(), false));
+        assert_eq!(settled(&[("content-length", "5, 5"), ("content-length", "5")], Some(5)), (one.clone(), false));
+        assert_eq!(settled(&[("content-length", "5")], None), (one.clone(), false));
+        assert_eq!(settled(&[("content-length", "5, 5")], None), (one, false));
+        assert_eq!(settled(&[("content-length", "x")], None), (none.clone(), false));
+        assert_eq!(settled(&[], None), (none.clone(), false));
+        assert_eq!(settled(&[("transfer-encoding", "chunked")], None), (none.clone(), false));
+        assert_eq!(settled(&[("transfer-encoding", "chunked"), ("content-length", "99")], None), (none, true));
     }
 
     #[test]

@@ -186,7 +186,7 @@ fn count_affinity(gateway: &Gateway, binding: Option<&str>, member: &Member) {
 /// Makes a member's response the client's.
 fn finish(gateway: &Arc<Gateway>, intent: &Intent, binding: Option<&str>, inbound: &mut Inbound, served: Served) -> Response<ResponseBody> {
     let Served { answered: Answered { mut parts, body, doubtful }, member } = served;
-    member.meters.response(parts.status);
+    member.responses.count(parts.status);
     let protocol = parts.headers.get(UPGRADE).cloned();
     headers::strip(&mut parts.headers);
     cookie::remove_bindings(&mut parts.headers, &intent.cookie);
@@ -223,7 +223,7 @@ fn finish(gateway: &Arc<Gateway>, intent: &Intent, binding: Option<&str>, inboun
 
 /// A response of the gateway itself.
 fn own(gateway: &Gateway, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
-    gateway.meters.own.response(response.status());
+    gateway.meters.own.count(response.status());
     if gateway.is_closing() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -138,6 +138,29 @@ async fn a_put_with_a_small_body_is_sent_again_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_memory_for_bodies_that_are_kept_comes_back() {
+    let limits = holdfast_gateway::limits::Limits { replay_total: 64 * 1024, ..crate::world::limits() };
+    let world = World::with(2, limits).await;
+    const BODY: &str = match std::str::from_utf8(&[b'x'; 60_000]) {
+        Ok(body) => body,
+        Err(_) => "",
+    };
+    let mut user = world.user_of("shop-0");
+    for _ in 0..20 {
+        assert_eq!(user.try_ask(http::Method::PUT, "/", BODY).await.expect("an answer").status, 200);
+        assert_eq!(user.get("/big?60000").await.body.len(), 60_000);
+    }
+    let asked = world.members[0].asked().len();
+    let waiting = tokio::spawn(async move { user.try_ask(http::Method::PUT, "/slow?100", BODY).await });
+    while world.members[0].asked().len() == asked {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    world.members[0].kill(Death::Reset);
+    let answer = waiting.await.expect("no panic").expect("an answer");
+    assert_eq!((answer.status, world.members[1].last().body.len()), (200, 60_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_error_of_an_application_whose_runtime_died_is_marked() {
     let world = World::start(2).await;
     let mut user = world.user_of("shop-0");

@@ -9,6 +9,7 @@ mod control;
 mod http;
 mod in_flight;
 mod member;
+mod odd_members;
 mod refusals;
 mod shutdown;
 mod streams;
