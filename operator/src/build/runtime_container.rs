@@ -3,7 +3,7 @@
 //! Its startup probe holds the application back until the member has its share of the sessions; the drain starts in its preStop hook, while the
 //! application finishes its requests, because the sidecar itself gets SIGTERM only once the application has exited.
 
-use holdfast_api::names;
+use holdfast_api::{Duration, names};
 use k8s_openapi::api::core::v1::{
     ConfigMapProjection, Container, DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource, EnvVar, ExecAction, KeyToPath,
     Lifecycle, LifecycleHandler, ObjectFieldSelector, ProjectedVolumeSource, ServiceAccountTokenProjection, Volume, VolumeMount,
@@ -22,6 +22,8 @@ const RUN_VOLUME: &str = "run";
 const API_VOLUME: &str = "api-access";
 /// How much longer than the state transfer the start may take: the others have to notice an earlier incarnation's end, and to agree on a view.
 const STARTUP_MARGIN_SECONDS: u64 = 30;
+/// Seconds of the pod's end that are not for the hand-over.
+const END_SECONDS: u32 = 15;
 
 pub(super) fn build(cluster: &Cluster, images: &Images) -> Container {
     let spec = &cluster.spec;
@@ -77,6 +79,7 @@ fn environment(cluster: &Cluster) -> Vec<EnvVar> {
         pod::env("HOLDFAST_HEARTBEAT_INTERVAL", spec.membership.heartbeat_interval),
         pod::env("HOLDFAST_FAILURE_TIMEOUT", spec.membership.failure_timeout),
         pod::env("HOLDFAST_STATE_TRANSFER_TIMEOUT", spec.state_transfer.timeout),
+        pod::env("HOLDFAST_DRAIN_TIMEOUT", drain_timeout(spec.workload.app.termination_grace_period_seconds)),
         pod::env("HOLDFAST_MAX_BYTES", spec.sessions.max_bytes.as_bytes()),
         pod::token_env(),
         pod::env("HOLDFAST_REDIS_LISTEN", format!("127.0.0.1:{}", names::REDIS_PORT)),
@@ -84,6 +87,11 @@ fn environment(cluster: &Cluster) -> Vec<EnvVar> {
         pod::env("HOLDFAST_REPLICATION_LISTEN", format!("0.0.0.0:{}", names::REPLICATION_PORT)),
         pod::env("HOLDFAST_ADMIN_LISTEN", format!("0.0.0.0:{}", names::ADMIN_PORT)),
     ]
+}
+
+/// How long the hand-over may take: the rest of the pod's time is for the application and the runtime to end in order.
+fn drain_timeout(grace_seconds: u32) -> Duration {
+    Duration::from_secs(u64::from(grace_seconds.saturating_sub(END_SECONDS)))
 }
 
 /// Where the runtime's sockets are, for the runtime and for the application.
