@@ -43,3 +43,53 @@ fn drop_unsigned_formats(schema: &mut JSONSchemaProps) {
         None => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Every schema in the definitions, with the name of its field.
+    fn each(name: &str, schema: &Value, visit: &mut impl FnMut(&str, &Value)) {
+        visit(name, schema);
+        schema["properties"].as_object().into_iter().flatten().for_each(|(name, child)| each(name, child, visit));
+        if schema["items"].is_object() {
+            each(name, &schema["items"], visit);
+        }
+    }
+
+    fn visit(mut visit: impl FnMut(&str, &Value)) {
+        for file in crds() {
+            let definition = serde_json::to_value(&file.definition).expect("serializes");
+            each("", &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"], &mut visit);
+        }
+    }
+
+    #[test]
+    fn durations_carry_the_pattern_of_gep_2257() {
+        let mut seen = 0;
+        visit(|name, schema| {
+            if ["ackTimeout", "heartbeatInterval", "failureTimeout", "timeout"].contains(&name) {
+                assert_eq!(schema["pattern"], "^([0-9]{1,5}(h|m|s|ms)){1,4}$", "{name}");
+                seen += 1;
+            }
+        });
+        assert_eq!(seen, 4);
+    }
+
+    #[test]
+    fn no_format_is_one_that_the_api_server_warns_about() {
+        visit(|name, schema| assert!(!schema["format"].as_str().unwrap_or_default().starts_with("uint"), "{name}"));
+    }
+
+    #[test]
+    fn whatever_has_a_default_may_be_left_out() {
+        visit(|name, schema| {
+            let required = schema["required"].as_array().cloned().unwrap_or_default();
+            for (field, child) in schema["properties"].as_object().into_iter().flatten() {
+                assert!(child.get("default").is_none() || !required.contains(&field.as_str().into()), "{name}.{field}");
+            }
+        });
+    }
+}
