@@ -127,11 +127,15 @@ async fn route(gateway: &Arc<Gateway>, inbound: &Inbound, wish: Wish<'_>) -> Res
         let trouble = match attempt::run(gateway, lease, inbound, fresh).await {
             Ok(answered) => {
                 sends += 1;
-                if answered.doubtful && inbound.is_safe_to_repeat() && sends < gateway.limits.sends && may_retry(gateway) {
-                    meters::retry("doubtful");
+                if answered.doubtful && inbound.is_safe_to_repeat() && sends < gateway.limits.sends {
                     tried.push(member.id);
-                    last = Some(Trouble::Lost);
-                    continue;
+                    // An error is better than none: it is given up only for a member that can be asked instead.
+                    let other = gateway.table.load().choose(wish, &tried, gateway.is_controlled());
+                    if other.is_some() && may_retry(gateway) {
+                        meters::retry("doubtful");
+                        last = Some(Trouble::Lost);
+                        continue;
+                    }
                 }
                 if held.is_some() {
                     meters::hold("served");

@@ -77,6 +77,11 @@ async fn when_all_control_streams_fail_at_once_the_applications_are_still_served
         let answer = world.user_of(route).get("/").await;
         assert_eq!((answer.status, answer.member()), (200, route), "nobody moves where nothing is better");
     }
+    for member in &world.members {
+        member.break_app(true);
+    }
+    let answer = world.user().get("/").await;
+    assert_eq!((answer.status, answer.error()), (500, "in-flight"), "where all err, the error is shown");
 }
 
 #[tokio::test(flavor = "multi_thread")]
