@@ -38,7 +38,10 @@ pub(crate) async fn run(lab: Lab) -> anyhow::Result<()> {
     let of_the_chart = "clusterroles,clusterrolebindings";
     let objects = stage.kubectl(&["get", of_the_chart, "-l", "app.kubernetes.io/name=holdfast", "-o", "name"]).await?;
     ensure!(objects.trim().is_empty(), "the chart left {objects}");
-    let inside = stage.kubectl(&["get", "all", "-n", SYSTEM, "-o", "name"]).await?;
-    ensure!(inside.trim().is_empty(), "the chart left {inside}");
+    eventually("the operator's pods to end", Duration::from_secs(60), || async {
+        let inside = stage.kubectl(&["get", "all", "-n", SYSTEM, "-o", "name"]).await.map_err(|error| format!("{error:#}"))?;
+        if inside.trim().is_empty() { Ok(()) } else { Err(format!("the chart left {}", inside.trim())) }
+    })
+    .await?;
     Ok(())
 }
