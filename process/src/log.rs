@@ -10,6 +10,9 @@ use tracing::error;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
+/// kube's client logs each failed call as an error before it returns it; whoever called says what it means. `HOLDFAST_LOG` can undo it.
+const QUIET: &str = "kube_client::client::builder=off";
+
 /// How a log line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -45,7 +48,7 @@ pub fn init(name: &'static str, log: &LogOptions) -> anyhow::Result<()> {
     // A second provider in the process would make rustls refuse to choose; whoever installed one first installed this one.
     let _ = rustls::crypto::ring::default_provider().install_default();
 
-    let filter = EnvFilter::try_new(&log.filter).with_context(|| {
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", log.filter)).with_context(|| {
         format!("HOLDFAST_LOG: `{}` is not a log filter; right is a level such as `info`, or `warn,holdfast_runtime=debug`", log.filter)
     })?;
     let lines = tracing_subscriber::fmt()

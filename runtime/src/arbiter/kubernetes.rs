@@ -42,7 +42,7 @@ pub struct KubernetesArbiter {
 struct State {
     /// The newest content seen, with the metadata that a swap sends back.
     latest: Option<(Version, SessionView)>,
-    /// The UID of the first object seen: another one starts at number 0 again and must not be believed.
+    /// The UID of the object in which a view was seen: another one starts at number 0 again and must not be believed.
     uid: Option<String>,
     /// The trouble that was logged last, so that it is logged once and not at each read.
     trouble: Option<&'static str>,
@@ -82,11 +82,13 @@ impl KubernetesArbiter {
         let name = || self.name.clone();
         let mut state = self.state();
         let found = object.meta().uid.clone().unwrap_or_default();
-        let expected = state.uid.get_or_insert_with(|| found.clone());
-        if *expected != found {
-            return Err(ArbiterError::Replaced { name: name(), expected: expected.clone(), found });
+        if let Some(expected) = state.uid.clone().filter(|expected| *expected != found) {
+            return Err(ArbiterError::Replaced { name: name(), expected, found });
         }
         let view = view_of(&object.spec).map_err(|source| ArbiterError::Malformed { name: name(), source })?;
+        if view.version.epoch > 0 {
+            state.uid = Some(found);
+        }
         if state.latest.as_ref().is_none_or(|(version, _)| *version <= view.version) {
             state.latest = Some((view.version, object));
         }
@@ -95,10 +97,9 @@ impl KubernetesArbiter {
 
     fn log_once(&self, result: Option<&ArbiterError>) {
         let trouble = result.map(|error| match error {
-            ArbiterError::Timeout { .. } => "timeout",
+            ArbiterError::Timeout { .. } | ArbiterError::Api { .. } => "away",
             ArbiterError::Missing { .. } => "missing",
             ArbiterError::Replaced { .. } => "replaced",
-            ArbiterError::Api { .. } => "api",
             ArbiterError::Malformed { .. } => "malformed",
         });
         let before = std::mem::replace(&mut self.state().trouble, trouble);

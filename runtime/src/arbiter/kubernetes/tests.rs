@@ -184,9 +184,13 @@ async fn a_missing_or_forbidden_register_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_register_made_anew_is_not_believed() {
+async fn a_register_made_anew_is_not_believed_once_a_view_was_founded() {
     let (server, arbiter) = start();
+    server.lock().expect("unpoisoned").object.as_mut().expect("there").metadata.uid = Some("zeroth".to_owned());
     arbiter.read().await.expect("there");
+    server.lock().expect("unpoisoned").object.as_mut().expect("there").metadata.uid = Some("first".to_owned());
+    let view = arbiter.read().await.expect("nothing was founded in the one before");
+    assert_eq!(arbiter.swap(view.version, next(&view)).await, Swap::Done);
     server.lock().expect("unpoisoned").object.as_mut().expect("there").metadata.uid = Some("second".to_owned());
     assert!(matches!(arbiter.read().await, Err(ArbiterError::Replaced { .. })));
 }
