@@ -27,6 +27,8 @@ use crate::reconcile::{self, Context, Watched};
 
 /// Events about one cluster that come within this time lead to one pass.
 const DEBOUNCE: Duration = Duration::from_millis(100);
+/// How long passes have to end at shutdown; less than the pod's grace period.
+const LAST_PASSES: Duration = Duration::from_secs(10);
 /// Clusters that are worked on at once.
 const CONCURRENCY: u16 = 8;
 
@@ -102,8 +104,19 @@ pub async fn run(client: Client, options: Options, leadership: Leadership, healt
         client,
     });
     tokio::spawn(announce(health, listed, nodes, children, sync));
-    let outcomes = controller.run(gated, reconcile::error_policy, context);
-    outcomes.for_each(|outcome| async move { log(&outcome) }).await;
+    let passes = controller.run(gated, reconcile::error_policy, context.clone()).for_each(|outcome| async move { log(&outcome) });
+    tokio::select! {
+        () = passes => {}
+        // kube's controller ends its passes first, but waits for its first list for ever. A pass that is cut off is harmless: the next one, here or in
+        // another replica, starts from what is at the API server.
+        () = async {
+            shutdown.cancelled().await;
+            if *context.synced.borrow() {
+                tokio::time::sleep(LAST_PASSES).await;
+                tracing::warn!("passes over clusters are cut off by the end of this process");
+            }
+        } => {}
+    }
 }
 
 /// A pass that waits for the first answers of the watches: without the nodes every one would look dead, and without the rest everything would be
@@ -191,4 +204,25 @@ fn cluster_of(pod: &PartialObjectMeta<Pod>) -> Option<ObjectRef<Watched>> {
 
 fn everything(resources: &Store<Watched>) -> Vec<ObjectRef<Watched>> {
     resources.state().iter().map(|resource| ObjectRef::from_obj(&**resource)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        Options { namespace: None, images: Images { runtime: "r".to_owned(), gateway: "g".to_owned() }, instance: "operator-0".to_owned() }
+    }
+
+    #[tokio::test]
+    async fn an_operator_that_never_reached_the_api_server_ends_when_it_is_told_to() {
+        let away = tower::service_fn(|_: http::Request<kube::client::Body>| async { Err::<http::Response<kube::client::Body>, _>("away") });
+        let client = Client::new(away, "default");
+        let (health, shutdown) = (Health::new(), CancellationToken::new());
+        let running = tokio::spawn(run(client, options(), Leadership::always(), health.clone(), shutdown.clone()));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(health.ready().is_err());
+        shutdown.cancel();
+        tokio::time::timeout(Duration::from_secs(5), running).await.expect("it ends").expect("without a panic");
+    }
 }
