@@ -66,10 +66,11 @@ async fn what_has_ended_is_started_again(one: &Watched) -> anyhow::Result<()> {
 /// An `up` that is killed leaves nothing that `down` does not remove, whenever it is killed; other clusters do not notice.
 async fn starts_that_are_killed(name: &str, one: &Watched, other: &Watched) -> anyhow::Result<()> {
     let state = State::new(name)?;
-    let program = std::env::current_exe().context("this program's own path")?;
+    // This program, even if its file has been replaced by a build meanwhile.
+    let program = "/proc/self/exe";
     for after in [20, 60, 120, 250, 500, 1000, 2000, 4000, 6000, 9000] {
         let step = Progress::default().step(format!("selftest: an `up` that is killed after {after} ms"));
-        let mut up = tokio::process::Command::new(&program);
+        let mut up = tokio::process::Command::new(program);
         up.args(["--name", name, "up"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         let mut up = up.spawn().context("starting `cluster up`")?;
         tokio::time::sleep(Duration::from_millis(after)).await;
@@ -80,7 +81,7 @@ async fn starts_that_are_killed(name: &str, one: &Watched, other: &Watched) -> a
         step.done();
     }
     let step = Progress::default().step("selftest: an `up` after one that was killed, without a `down`");
-    let mut up = tokio::process::Command::new(&program);
+    let mut up = tokio::process::Command::new(program);
     up.args(["--name", name, "up"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let mut up = up.spawn().context("starting `cluster up`")?;
     tokio::time::sleep(Duration::from_secs(3)).await;
