@@ -58,10 +58,12 @@ impl Director {
 
     /// Works until `shutdown`. When `events` ends (the watches are gone for good), the last table stays.
     pub async fn run(mut self, mut events: mpsc::Receiver<Event>, shutdown: CancellationToken) {
+        let pulse = self.health.pulse("director", TICK * 6);
         let mut tick = tokio::time::interval(TICK);
         let mut open = true;
         loop {
             let gateway = self.gateway.clone();
+            pulse.beat();
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 event = events.recv(), if open => match event {
