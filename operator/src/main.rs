@@ -73,9 +73,7 @@ fn main() {
     }
 }
 
-fn start(mut run: Run) -> anyhow::Result<()> {
-    // kube logs each request that fails, and returns the failure too; whoever asked says it in better words.
-    run.log.filter = format!("kube_client::client::builder=off,{}", run.log.filter);
+fn start(run: Run) -> anyhow::Result<()> {
     holdfast_process::init(NAME, &run.log)?;
     tokio::runtime::Runtime::new().context("failed to start the threads")?.block_on(operate(run))
 }
