@@ -27,7 +27,7 @@ impl Engine {
         }
         if !view.has(self.me) {
             if self.view.is_some() {
-                self.fall_out();
+                self.fall_out(&view);
             }
             return;
         }
@@ -169,14 +169,16 @@ impl Engine {
     }
 
     /// This member is no longer in the view: what it holds counts no more. It starts again as a new incarnation.
-    fn fall_out(&mut self) {
+    fn fall_out(&mut self, view: &View) {
         if self.membership.is_finishing() {
+            self.announce_end(view);
             return self.leave_for_good();
         }
+        let was_heard = self.links.values().any(|link| link.was_connected);
         self.lose_commands();
         self.forget_everything();
         self.me = Member { id: self.me.id, incarnation: self.me.incarnation.wrapping_add(1) };
-        self.membership.rejoin(self.now);
+        self.membership.rejoin(self.now, self.config.failure_timeout, was_heard);
         self.out(Output::Reset { member: self.me });
     }
 

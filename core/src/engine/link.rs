@@ -141,8 +141,10 @@ impl Engine {
     /// A frame arrived.
     pub fn handle_frame(&mut self, now: Millis, conn: ConnId, frame: Frame) {
         self.handle_heard(now, conn);
-        if !self.conns.contains_key(&conn) {
-            return;
+        let Some(connection) = self.conns.get(&conn) else { return };
+        if connection.peer.is_none() && !matches!(frame, Frame::Ident(_)) {
+            // Whoever does not say who it is has nothing to say, least of all what the view is.
+            return self.close(conn);
         }
         match frame {
             Frame::Ident(ident) => self.handle_ident(conn, ident),
@@ -286,6 +288,14 @@ impl Engine {
         if connection.view_sent != Some(view.version) {
             connection.view_sent = Some(view.version);
             self.send_frame(conn, &Frame::View((*view).clone()));
+        }
+    }
+
+    /// Tells everybody that this member, which was leaving, is not in the view any more: its last words.
+    pub(super) fn announce_end(&mut self, view: &View) {
+        let conns: Vec<ConnId> = self.conns.keys().copied().collect();
+        for conn in conns {
+            self.send_frame(conn, &Frame::View(view.clone()));
         }
     }
 

@@ -8,6 +8,9 @@ use crate::view::{Member, MemberState, NodeId, Version, View, ViewEntry};
 /// How long to wait before the arbiter is asked again, in milliseconds.
 const RETRY: Millis = 200;
 
+/// The wait before a member joins again stops doubling here: at 16 times the failure timeout.
+const MAX_FALLEN: u32 = 6;
+
 /// What became of a [`Output::SwapView`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SwapOutcome {
@@ -29,6 +32,8 @@ pub(super) struct Membership {
     must_read: bool,
     next_try: Millis,
     attempts: u64,
+    /// How often in a row it fell out without having met anybody.
+    fallen: u32,
     /// Since when it is a joiner.
     since: Millis,
     is_leaving: bool,
@@ -44,6 +49,7 @@ impl Membership {
             must_read: true,
             next_try: now,
             attempts: 0,
+            fallen: 0,
             since: now,
             is_leaving: false,
             is_finishing: false,
@@ -63,11 +69,13 @@ impl Membership {
         self.is_leaving
     }
 
-    /// It fell out of the view and has taken a new incarnation.
-    pub(super) fn rejoin(&mut self, now: Millis) {
+    /// It fell out of the view and has taken a new incarnation. It waits a little before it joins: the others first find new owners for what it had, and
+    /// a joiner that they cannot reach would hold that up. Who falls out again without having met anybody waits longer each time.
+    pub(super) fn rejoin(&mut self, now: Millis, failure_timeout: Millis, was_heard: bool) {
+        self.fallen = if was_heard { 0 } else { (self.fallen + 1).min(MAX_FALLEN) };
         self.register = None;
         self.must_read = true;
-        self.next_try = now;
+        self.next_try = now + ((failure_timeout / 4) << self.fallen);
         self.attempts = 0;
         self.since = now;
     }
