@@ -92,7 +92,9 @@ async fn show(arguments: &Arguments, stage: &Stage, images: &Images, progress: &
     let played = play.all().await;
     let (report, broken) = play.end().await;
     println!("\n{report}");
-    print!("{}", report.complaints());
+    if report.total.failed > 0 || report.total.carts_lost > 0 {
+        println!("{}", report.complaints());
+    }
     println!("in flight: under way to a pod that went, and not safe to repeat, so the user is told\n");
     played?;
     anyhow::ensure!(report.total.carts_lost == 0, "{} of {} carts were lost", report.total.carts_lost, report.users);

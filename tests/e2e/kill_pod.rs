@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::lab::Lab;
+use crate::lab::{Lab, busiest};
 
 pub(crate) async fn run(lab: Lab) -> anyhow::Result<()> {
     if !lab.can_harm() {
         return Ok(());
     }
     lab.whole_shop().await?;
-    let seen = lab.shop_during(["shop-1"], async { Ok(lab.stage.kill_member("shop-1").await?) }).await?;
+    let seen = lab.shop_during(async |shoppers| Ok(lab.stage.kill_member(&busiest(shoppers)?).await?)).await?;
     seen.no_failed_request()?.others_stayed()?.somebody_moved()?.nobody_waited_longer_than(Duration::from_secs(5))?;
     Ok(())
 }

@@ -60,19 +60,14 @@ impl Lab {
         Ok(())
     }
 
-    /// People shop while `act` runs, which ends when the shop is whole again; `disturbed` are the members that it disturbs. No cart
-    /// may be lost, no request may fail that is safe to repeat, and nobody may be moved away from any other member.
-    pub(crate) async fn shop_during<M: Into<String>>(
-        &self,
-        disturbed: impl IntoIterator<Item = M>,
-        act: impl Future<Output = anyhow::Result<()>>,
-    ) -> anyhow::Result<Outcome> {
+    /// People shop while `act` happens, which names the members that it disturbs and ends when the shop is whole again. No cart may
+    /// be lost.
+    pub(crate) async fn shop_during(&self, act: impl AsyncFnOnce(&Shoppers) -> anyhow::Result<()>) -> anyhow::Result<Outcome> {
         let door = self.stage.cluster.forward_service(NAMESPACE, &names::gateway_service(SHOP), names::SERVICE_PORT, None).await?;
         let shoppers = Shoppers::start(&door.url(), USERS)?;
         tokio::time::sleep(CALM).await;
         shoppers.phase(DISTURBED);
-        shoppers.disturb(disturbed);
-        let acted = act.await;
+        let acted = act(&shoppers).await;
         let late = shoppers.look_at_all_carts(LOOK).await;
         let report = shoppers.finish().await;
         println!("{report}{}", report.complaints());
@@ -81,6 +76,14 @@ impl Lab {
         ensure!(report.total.carts_lost == 0, "{} of {USERS} carts were lost", report.total.carts_lost);
         Ok(Outcome(report))
     }
+}
+
+/// The member with the most users: to disturb it disturbs somebody for sure.
+pub(crate) fn busiest(shoppers: &Shoppers) -> anyhow::Result<String> {
+    let members = shoppers.users_by_member();
+    let (member, _) = members.into_iter().max_by_key(|(_, users)| *users).context("no answer names the member that it came from")?;
+    shoppers.disturb([member.clone()]);
+    Ok(member)
 }
 
 /// What the people saw; no cart was lost.

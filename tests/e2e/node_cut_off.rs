@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
+use holdfast_tests::shoppers::Shoppers;
+
 use crate::lab::Lab;
 
 pub(crate) async fn run(lab: Lab) -> anyhow::Result<()> {
@@ -14,8 +16,11 @@ pub(crate) async fn run(lab: Lab) -> anyhow::Result<()> {
     lab.whole_shop().await?;
     let victim = lab.stage.victim().await?.context("no member runs on any node")?;
     ensure!(victim.members.len() == 1, "the members are not spread over the nodes: {victim:?}");
-    let act = async { Ok(lab.stage.cut_off(&victim.node, Duration::from_secs(8)).await?) };
-    let seen = lab.shop_during(victim.members.clone(), act).await?;
+    let act = async |shoppers: &Shoppers| {
+        shoppers.disturb(victim.members.clone());
+        Ok(lab.stage.cut_off(&victim.node, Duration::from_secs(8)).await?)
+    };
+    let seen = lab.shop_during(act).await?;
     // Who is connected through a gateway on the lost node waits for an answer that never comes.
     if !victim.has_gateway {
         seen.no_failed_request()?.somebody_moved()?;

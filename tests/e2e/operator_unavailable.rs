@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use holdfast_tests::shoppers::Shoppers;
 use holdfast_tests::stage::{NAMESPACE, SYSTEM, eventually};
 
-use crate::lab::Lab;
+use crate::lab::{Lab, busiest};
 
 const SCALE_OPERATOR: [&str; 5] = ["scale", "-n", SYSTEM, "deployment/holdfast-operator", "--replicas"];
 
@@ -17,17 +18,19 @@ pub(crate) async fn run(lab: Lab) -> anyhow::Result<()> {
     lab.whole_shop().await?;
     let stage = &lab.stage;
 
-    let act = async {
+    let act = async |shoppers: &Shoppers| {
+        let member = busiest(shoppers)?;
         stage.kubectl(&[&SCALE_OPERATOR[..], &["0"]].concat()).await?;
         stage.kubectl(&["wait", "-n", SYSTEM, "--for=delete", "pod", "--all", "--timeout=60s"]).await?;
-        let killed = whole_without_operator(&lab).await;
+        let killed = whole_without_operator(&lab, &member).await;
         stage.kubectl(&[&SCALE_OPERATOR[..], &["2"]].concat()).await?;
         killed?;
         lab.whole_shop().await
     };
-    lab.shop_during(["shop-1"], act).await?.no_failed_request()?.somebody_moved()?;
+    lab.shop_during(act).await?.no_failed_request()?.somebody_moved()?;
 
-    let act = async {
+    let act = async |shoppers: &Shoppers| {
+        shoppers.disturb(["shop-3"]);
         let killed = async {
             tokio::time::sleep(Duration::from_secs(2)).await;
             stage.kill_operator().await
@@ -36,15 +39,15 @@ pub(crate) async fn run(lab: Lab) -> anyhow::Result<()> {
         ensure!(killed > 0, "there was no operator to kill");
         Ok(stage.scale_to(3).await?)
     };
-    lab.shop_during(["shop-3"], act).await?.nobody_noticed()?;
+    lab.shop_during(act).await?.nobody_noticed()?;
     Ok(())
 }
 
 /// Kills a member and waits until the members' own register says that everything is protected again.
-async fn whole_without_operator(lab: &Lab) -> anyhow::Result<()> {
+async fn whole_without_operator(lab: &Lab, member: &str) -> anyhow::Result<()> {
     let views = lab.stage.session_views();
     let before = views.get("shop").await?.spec.epoch;
-    lab.stage.cluster.kill_pod(NAMESPACE, "shop-1").await?;
+    lab.stage.cluster.kill_pod(NAMESPACE, member).await?;
     eventually("a settled view with three members, without an operator", Duration::from_secs(90), || async {
         let view = views.get("shop").await.map_err(|error| error.to_string())?.spec;
         let full = view.members.iter().filter(|member| member.state == holdfast_api::MemberState::Full).count();

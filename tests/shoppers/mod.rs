@@ -12,7 +12,7 @@ mod user;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -130,6 +130,12 @@ impl Shoppers {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.book.snapshot()
+    }
+
+    /// How many users each member serves.
+    #[must_use]
+    pub fn users_by_member(&self) -> BTreeMap<String, usize> {
+        self.book.users_by_member()
     }
 
     /// Lets every user look at their cart now, and waits until all have seen it or `limit` has passed. Answers who has not: the

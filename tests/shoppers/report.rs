@@ -76,7 +76,7 @@ impl fmt::Display for Report {
         )?;
         let line = "-".repeat(widest + 83);
         writeln!(f, "{line}")?;
-        for phase in &self.phases {
+        for phase in self.phases.iter().filter(|phase| phase.requests > 0) {
             phase.row(f, widest)?;
         }
         writeln!(f, "{line}")?;

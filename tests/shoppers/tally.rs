@@ -1,6 +1,6 @@
 //! The book in which all users write what they saw, phase by phase.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -90,6 +90,8 @@ struct Pages {
     phases: Vec<Phase>,
     /// For each user the latest round of looks in which they saw their cart.
     rounds: Vec<u64>,
+    /// For each user the member that answered last.
+    members: Vec<Option<String>>,
 }
 
 /// What all users write in. A std mutex: nothing waits while holding it.
@@ -101,7 +103,7 @@ pub(super) struct Book {
 impl Book {
     pub(super) fn new(users: usize) -> Self {
         let first = Phase { name: "start".to_owned(), started: Some(Instant::now()), ..Phase::default() };
-        Self { pages: Mutex::new(Pages { phases: vec![first], rounds: vec![0; users] }) }
+        Self { pages: Mutex::new(Pages { phases: vec![first], rounds: vec![0; users], members: vec![None; users] }) }
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Pages) -> T) -> T {
@@ -127,7 +129,21 @@ impl Book {
         self.with_phase(|phase| phase.disturbed.extend(members));
     }
 
+    /// How many users each member answered last.
+    pub(super) fn users_by_member(&self) -> BTreeMap<String, usize> {
+        self.with(|pages| {
+            let mut counts = BTreeMap::new();
+            for member in pages.members.iter().flatten() {
+                *counts.entry(member.clone()).or_default() += 1;
+            }
+            counts
+        })
+    }
+
     pub(super) fn saw(&self, seen: Seen) {
+        if let Some(member) = &seen.member {
+            self.with(|pages| pages.members[seen.user] = Some(member.clone()));
+        }
         self.with_phase(|phase| {
             phase.requests += 1;
             phase.latencies.record(seen.took);

@@ -275,6 +275,7 @@ fn leaving_a_disturbed_member_is_a_move_with_good_reason() {
     }
     let report = book.report();
     assert_eq!((report.total.moves, report.total.affinity_breaks), (2, 1));
+    assert_eq!(book.users_by_member(), BTreeMap::from([("shop-0".to_owned(), 1)]));
 }
 
 #[tokio::test]
