@@ -3,14 +3,17 @@
 #   make demo    a shop with 200 people in it on a real Kubernetes on this machine, while its pods, a node, the operator and
 #                the API server are taken away; then the shop on 127.0.0.1
 #   make down    ends every cluster of this machine, and all that belongs to it
-#   make test    formatting, lints, unit tests, generated files, the chart, then the end-to-end tests on a real Kubernetes
+#   make test    formatting, lints, unit tests, generated files, the simulator, the chart, then the end-to-end tests on a real
+#                Kubernetes
+#   make sim     schedules of faults against the replication rules, for SECONDS=60
+#   make images  the images as archives in target/images, named for REGISTRY=registry.example.com TAG=0.1.0
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help demo down test tools
+.PHONY: help demo down test sim images tools packages
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -22,6 +25,13 @@ tools:
 	need go "install Go 1.24 or newer (https://go.dev/dl): Kubernetes is built with it, once"
 	need cc "apt-get install build-essential"
 
+# What the unit tests compare with. RUNLEVEL keeps the package from starting a server of its own.
+packages:
+	@command -v redis-server >/dev/null && exit 0
+	echo "Installing redis-server"
+	apt-get update -qq
+	RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null
+
 demo: tools
 	@cargo run --quiet --package holdfast-tests --bin demo -- $(ARGS)
 
@@ -29,7 +39,13 @@ down: tools
 	@cargo run --quiet --package holdfast-tests --bin cluster -- down --all
 	echo "down: nothing is left"
 
-test: tools
+sim: tools
+	@cargo run --quiet --profile sim --package holdfast-sim -- --seconds $(or $(SECONDS),60)
+
+images: tools
+	@cargo run --quiet --package holdfast-tests --bin cluster -- write-images --registry $(or $(REGISTRY),localhost) --tag $(or $(TAG),dev)
+
+test: tools packages
 	@step() {
 		echo; echo "== $$1"; shift
 		local began=$$SECONDS
@@ -47,4 +63,5 @@ test: tools
 	step "Lints" cargo clippy --workspace --all-targets -- --deny warnings
 	step "Lints of the end-to-end tests" cargo clippy --package holdfast-tests --test e2e -- --deny warnings
 	step "Unit tests, and that generated files are up to date" cargo test --workspace
+	step "Some thousand schedules of the simulator" cargo run --quiet --profile sim --package holdfast-sim -- --seconds 30
 	step "The chart and the end-to-end tests" cargo test --package holdfast-tests --test e2e -- $(ARGS)

@@ -58,6 +58,15 @@ pub(crate) enum Command {
     },
     /// Build Holdfast's own images from this source tree and bring them into every node.
     Images,
+    /// Build Holdfast's own images from this source tree as archives (as of `docker save`), for another registry.
+    WriteImages {
+        /// Where the nodes of the cluster will find them: the part before /holdfast/.
+        #[arg(long, default_value = "localhost")]
+        registry: String,
+        /// The part after the colon.
+        #[arg(long, default_value = "dev")]
+        tag: String,
+    },
     /// Bring images from archives (as of `docker save`) into every node.
     LoadImage {
         /// The archives.

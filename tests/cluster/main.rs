@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use holdfast_tests::cluster::{self, Cluster, Options, Program};
-use holdfast_tests::stage::Stage;
+use holdfast_tests::stage::{self, Images, Stage};
 
 use arguments::{Arguments, Command, Machines, Node, Pod, Rest};
 
@@ -28,6 +28,11 @@ async fn main() -> ExitCode {
 
 async fn run(Arguments { name, existing, command }: Arguments) -> anyhow::Result<()> {
     match command {
+        Command::WriteImages { registry, tag } => {
+            for archive in stage::write_images(&Images { registry, tag }).await? {
+                say(archive.display())?;
+            }
+        }
         command if existing => on(&Cluster::existing().await?, command).await?,
         Command::Up { nodes } => {
             let cluster = Cluster::up(Options { name, nodes }).await?;
@@ -80,7 +85,12 @@ async fn on(cluster: &Cluster, command: Command) -> anyhow::Result<()> {
         Command::ThawApiserver => cluster.thaw_apiserver().await?,
         Command::Heal(Node { node }) => cluster.heal(&node).await?,
         Command::HealAll => cluster.heal_all().await?,
-        Command::Up { .. } | Command::Down { .. } | Command::Status | Command::Logs { .. } | Command::Selftest => {
+        Command::Up { .. }
+        | Command::Down { .. }
+        | Command::Status
+        | Command::Logs { .. }
+        | Command::Selftest
+        | Command::WriteImages { .. } => {
             anyhow::bail!("this is about the clusters of this machine: leave out --existing")
         }
     }

@@ -1,7 +1,7 @@
 //! The product's images: four static binaries, built by cargo, each the only file of an image that is written and loaded without
 //! any build tool or registry.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tokio::process::Command;
 
@@ -20,21 +20,26 @@ const PROGRAMS: [(&str, &str, &str); 4] = [
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const USER: &str = "65532:65532";
 
+/// Builds what has changed, and writes an archive of each image to `target/images`.
+///
+/// # Errors
+/// When cargo fails, or the archives cannot be written.
+pub async fn write(images: &Images) -> Result<Vec<PathBuf>, Error> {
+    let folder = PathBuf::from(source("target/images"));
+    build().await?;
+    std::fs::create_dir_all(&folder).map_err(|source| Error::File { path: folder.display().to_string(), source })?;
+    let archive = |(_, program, image): (&str, &str, &str)| {
+        let (reference, path) = (images.reference(image), folder.join(format!("{image}.tar")));
+        archive::write(&Image { reference: &reference, program: &path_of(program), name: program, user: USER }, &path)?;
+        Ok(path)
+    };
+    PROGRAMS.into_iter().map(archive).collect()
+}
+
 /// Builds what has changed, and brings the images into every node.
 pub(super) async fn bring(cluster: &Cluster, images: &Images) -> Result<(), Error> {
-    let folder = PathBuf::from(source("target/images"));
-    let unusable = |path: &Path| {
-        let path = path.display().to_string();
-        move |source| Error::File { path, source }
-    };
-    build().await?;
-    std::fs::create_dir_all(&folder).map_err(unusable(&folder))?;
-    for (_, program, image) in PROGRAMS {
-        let program_path = path_of(program);
-        let archive_path = folder.join(format!("{image}.tar"));
-        let reference = images.reference(image);
-        archive::write(&Image { reference: &reference, program: &program_path, name: program, user: USER }, &archive_path)?;
-        cluster.load_image(&archive_path).await?;
+    for archive in write(images).await? {
+        cluster.load_image(&archive).await?;
     }
     Ok(())
 }

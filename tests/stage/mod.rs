@@ -19,6 +19,7 @@ use serde_json::json;
 use crate::cluster::{self, Cluster};
 
 pub use acts::Victim;
+pub use images::write as write_images;
 pub use settled::{Wanted, epoch, is_true, settled};
 pub use waits::{NotYet, eventually};
 

@@ -355,7 +355,7 @@ impl World {
             }
         }
         // As the runtime does, in case the arbiter's watch has missed something.
-        if self.now % REREAD == 0 && self.arbiter.is_up {
+        if self.now.is_multiple_of(REREAD) && self.arbiter.is_up {
             for host in 0..self.hosts.len() {
                 let (life, view) = (self.hosts[host].lives, self.arbiter.view().clone());
                 let delay = self.rng.between(1, REREAD);
