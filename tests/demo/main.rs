@@ -85,9 +85,9 @@ async fn show(arguments: &Arguments, stage: &Stage, images: &Images, progress: &
     step.done();
     println!("\n{}", stage.kubectl(&["get", "-n", NAMESPACE, "hfsc"]).await?);
 
-    let url = stage.open_to_the_host(arguments.port).await?;
-    println!("{} people enter the shop at {url}\n", arguments.users);
-    let shoppers = Shoppers::start(&url, usize::from(arguments.users))?;
+    let door = stage.open(arguments.port).await?;
+    println!("{} people enter the shop at {}\n", arguments.users, door.url);
+    let shoppers = Shoppers::start(&door.url, usize::from(arguments.users))?;
     let mut play = Play::new(stage.clone(), shoppers);
     let played = play.all().await;
     let (report, broken) = play.end().await;
@@ -101,6 +101,9 @@ async fn show(arguments: &Arguments, stage: &Stage, images: &Images, progress: &
     anyhow::ensure!(broken.is_empty(), "requests failed in: {}", broken.join(", "));
     println!("{} people, {} requests, no cart lost.", report.users, report.total.requests);
     let shop = stage.kubectl(&["get", "-n", NAMESPACE, &format!("hfsc/{SHOP}")]).await.context("failed to show the shop")?;
-    println!("\n{shop}\nThe shop stays open at {url} until `make down`.");
+    println!("\n{shop}");
+    if stage.is_lab() {
+        println!("The shop stays open at {} until `make down`.", door.url);
+    }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use holdfast_api::names;
 use holdfast_tests::cluster::{Cluster, Options};
+use holdfast_tests::harness::Choice;
 use holdfast_tests::shoppers::{PhaseReport, Report, Shoppers};
 use holdfast_tests::stage::{Images, NAMESPACE, SHOP, Stage, Wanted};
 
@@ -28,9 +29,10 @@ pub(crate) struct Lab {
 
 impl Lab {
     /// Brings the cluster up and the images into it, or takes the one that KUBECONFIG names.
-    pub(crate) async fn up(name: &str, existing: bool) -> anyhow::Result<Self> {
-        if existing {
-            return Ok(Self { stage: Stage::new(Cluster::existing().await?), images: Images::of_the_lab() });
+    pub(crate) async fn up(name: &str, choice: &Choice) -> anyhow::Result<Self> {
+        if choice.existing {
+            let images = Images { registry: choice.registry.clone(), tag: choice.tag.clone() };
+            return Ok(Self { stage: Stage::new(Cluster::existing().await?), images });
         }
         let stage = Stage::new(Cluster::up(Options { name: name.to_owned(), ..Options::default() }).await?);
         let images = stage.bring_images().await?;

@@ -62,7 +62,7 @@ async fn main() -> ExitCode {
     if tests.iter().any(|test| test.name != "chart") && !tests.iter().any(|test| test.name == "install") {
         tests.splice(0..0, all().into_iter().filter(|test| test.name == "install"));
     }
-    let lab = match Lab::up(CLUSTER, choice.existing).await {
+    let lab = match Lab::up(CLUSTER, &choice).await {
         Ok(lab) => lab,
         Err(error) => {
             eprintln!("e2e: no cluster to test on: {error:#}");

@@ -16,6 +16,10 @@ pub(crate) async fn run(lab: Lab) -> anyhow::Result<()> {
     lab.whole_shop().await?;
     let victim = lab.stage.victim().await?.context("no member runs on any node")?;
     ensure!(victim.members.len() == 1, "the members are not spread over the nodes: {victim:?}");
+    // A new member has the fewest sessions, so that it gets users of this test.
+    for member in &victim.members {
+        lab.stage.replace_member(member).await?;
+    }
     let act = async |shoppers: &Shoppers| {
         shoppers.disturb(victim.members.clone());
         Ok(lab.stage.cut_off(&victim.node, Duration::from_secs(8)).await?)

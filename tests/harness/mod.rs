@@ -37,6 +37,12 @@ pub struct Choice {
     /// Use the cluster that KUBECONFIG names; faults that need the lab are skipped.
     #[arg(long)]
     pub existing: bool,
+    /// With --existing: where its nodes find the images, the part before /holdfast/.
+    #[arg(long, requires = "existing", default_value = "localhost")]
+    pub registry: String,
+    /// With --existing: the images' tag.
+    #[arg(long, requires = "existing", default_value = "dev")]
+    pub tag: String,
 }
 
 impl Choice {

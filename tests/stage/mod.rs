@@ -93,6 +93,14 @@ pub struct Stage {
     pub cluster: Cluster,
 }
 
+/// The way from this machine into the shop.
+#[derive(Debug)]
+pub struct Door {
+    /// Where it is on 127.0.0.1.
+    pub url: String,
+    _forward: Option<cluster::Forward>,
+}
+
 fn refused(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Error {
     |source| Error::Api { what: what.into(), source: Box::new(source) }
 }
@@ -155,19 +163,26 @@ impl Stage {
         self.kubectl(&["apply", "-n", NAMESPACE, "-f", &file.path().to_string_lossy()]).await.map(drop)
     }
 
-    /// Opens the shop on 127.0.0.1, at `port` if it is free, until the cluster goes down. Answers its URL.
+    /// Opens the shop on 127.0.0.1, at `port` if it is free: until the cluster of this machine goes down, or on another cluster until
+    /// what this returns is dropped.
     ///
     /// # Errors
     /// When the Service is not there or nothing can listen.
-    pub async fn open_to_the_host(&self, port: u16) -> Result<String, Error> {
+    pub async fn open(&self, port: u16) -> Result<Door, Error> {
+        match self.open_at(Some(port)).await {
+            Err(cluster::Error::Forward(cluster::forward::Error::Listen { .. })) => Ok(self.open_at(None).await?),
+            answer => Ok(answer?),
+        }
+    }
+
+    async fn open_at(&self, port: Option<u16>) -> Result<Door, cluster::Error> {
         let service = names::gateway_service(SHOP);
-        let address = match self.cluster.forward_service_detached(NAMESPACE, &service, names::SERVICE_PORT, Some(port)).await {
-            Err(cluster::Error::Forward(cluster::forward::Error::Listen { .. })) => {
-                self.cluster.forward_service_detached(NAMESPACE, &service, names::SERVICE_PORT, None).await?
-            }
-            answer => answer?,
-        };
-        Ok(format!("http://{address}"))
+        if self.is_lab() {
+            let address = self.cluster.forward_service_detached(NAMESPACE, &service, names::SERVICE_PORT, port).await?;
+            return Ok(Door { url: format!("http://{address}"), _forward: None });
+        }
+        let forward = self.cluster.forward_service(NAMESPACE, &service, names::SERVICE_PORT, port).await?;
+        Ok(Door { url: forward.url(), _forward: Some(forward) })
     }
 
     /// The `SessionCluster`s where the shop is.
