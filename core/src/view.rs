@@ -38,7 +38,7 @@ impl fmt::Debug for NodeId {
 pub struct Member {
     /// Its place.
     pub id: NodeId,
-    /// Which of its lives; only ever compared for equality.
+    /// Which of its lives: later ones have higher numbers. Messages ask for equality only; the order tells a successor from a predecessor.
     pub incarnation: u64,
 }
 

@@ -31,8 +31,6 @@ pub enum Death {
     PodReplaced,
     /// The container of that life has ended.
     ContainerEnded,
-    /// The container has started again since.
-    ContainerRestarted,
 }
 
 impl fmt::Display for Death {
@@ -41,7 +39,6 @@ impl fmt::Display for Death {
             Death::PodGone => "its pod is gone",
             Death::PodReplaced => "its pod has been replaced",
             Death::ContainerEnded => "its container has ended",
-            Death::ContainerRestarted => "its container has been started again",
         })
     }
 }
@@ -124,10 +121,7 @@ fn judge(pod: Option<&Pod>, uid: &str, incarnation: u64) -> Option<Death> {
 fn judge_container(container: &ContainerStatus, started: i64) -> Option<Death> {
     let states = [container.state.as_ref(), container.last_state.as_ref()];
     let ends = states.into_iter().flatten().filter_map(|state| state.terminated.as_ref()?.finished_at.as_ref());
-    let mut starts = states.into_iter().flatten().filter_map(|state| state.running.as_ref()?.started_at.as_ref());
-    if starts.any(|time| time.0.as_second() > started) {
-        return Some(Death::ContainerRestarted);
-    }
+    // When a running container started says nothing: containerd takes that time after the process has begun to run, and anew when it recovers a container.
     ends.into_iter().any(|time| time.0.as_second() > started).then_some(Death::ContainerEnded)
 }
 
@@ -176,9 +170,16 @@ mod tests {
     }
 
     #[test]
-    fn a_container_that_started_again_is_dead() {
+    fn a_late_start_of_a_running_container_proves_nothing() {
         let running = json!({"running": {"startedAt": "2026-01-02T03:06:00Z"}});
-        assert_eq!(verdict(container(running, json!({}))), Some(Death::ContainerRestarted));
+        assert_eq!(verdict(container(running, json!({}))), None);
+    }
+
+    #[test]
+    fn a_container_that_was_started_again_is_dead_by_its_last_end() {
+        let running = json!({"running": {"startedAt": "2026-01-02T03:06:01Z"}});
+        let ended = json!({"terminated": {"exitCode": 137, "finishedAt": "2026-01-02T03:06:00Z"}});
+        assert_eq!(verdict(container(running, ended)), Some(Death::ContainerEnded));
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct Operation {
     pub answered: Option<u64>,
     /// The answer.
     pub reply: Option<Reply>,
+    /// Without an answer: it has no effect on what is asked for after this.
+    pub until: Option<u64>,
 }
 
 type State = Option<Data>;
@@ -103,10 +105,18 @@ impl Search<'_> {
                 continue;
             }
             // Of operations without an answer that do the same, the first one is as good as any.
-            let is_first = |other: &Operation| other.command == operation.command && other.invoked <= operation.invoked;
+            let is_first = |other: &Operation| {
+                other.command == operation.command && other.invoked <= operation.invoked && other.until == operation.until
+            };
             if operation.answered.is_none()
                 && (0..i).filter(pending).any(|j| self.operations[j].answered.is_none() && is_first(&self.operations[j]))
             {
+                continue;
+            }
+            let is_over = operation
+                .until
+                .is_some_and(|until| (0..self.operations.len()).any(|j| done >> j & 1 == 1 && self.operations[j].invoked > until));
+            if is_over {
                 continue;
             }
             let Some((reply, after)) = step(operation, &state) else { continue };
@@ -144,12 +154,12 @@ mod tests {
             condition: Condition::Always,
             return_old: false,
         };
-        Operation { key: Key::new(), command: Some(command), invoked, answered, reply: answered.map(|_| Reply::Ok) }
+        Operation { key: Key::new(), command: Some(command), invoked, answered, reply: answered.map(|_| Reply::Ok), until: None }
     }
 
     fn get(value: &'static str, invoked: u64, answered: u64) -> Operation {
         let reply = Some(Reply::Bytes(Bytes::from_static(value.as_bytes())));
-        Operation { key: Key::new(), command: Some(Command::Get), invoked, answered: Some(answered), reply }
+        Operation { key: Key::new(), command: Some(Command::Get), invoked, answered: Some(answered), reply, until: None }
     }
 
     #[test]
@@ -167,10 +177,12 @@ mod tests {
 
     #[test]
     fn an_excused_loss_explains_a_missing_value_and_nothing_else() {
-        let lost = Operation { key: Key::new(), command: None, invoked: 2, answered: None, reply: None };
+        let lost = Operation { key: Key::new(), command: None, invoked: 2, answered: None, reply: None, until: Some(6) };
         let missing = Operation { reply: Some(Reply::Nil), ..get("", 4, 5) };
         assert_eq!(Verdict::Violated, judge(&[set("a", 0, Some(1)), missing.clone()]));
         assert_eq!(Verdict::Linearizable, judge(&[set("a", 0, Some(1)), lost.clone(), missing]));
-        assert_eq!(Verdict::Violated, judge(&[set("a", 0, Some(1)), lost, get("b", 4, 5)]));
+        assert_eq!(Verdict::Violated, judge(&[set("a", 0, Some(1)), lost.clone(), get("b", 4, 5)]));
+        let late = Operation { reply: Some(Reply::Nil), ..get("", 9, 10) };
+        assert_eq!(Verdict::Violated, judge(&[set("a", 0, Some(1)), lost, get("a", 7, 8), late]));
     }
 }

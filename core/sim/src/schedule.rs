@@ -88,6 +88,10 @@ impl World {
         if runs && is_awake && self.stats.operations < operations && self.happens(weights.operation) {
             self.operate(host);
         }
+        let is_burst = self.now() < self.burst_until && self.stats.operations < operations + 50;
+        if runs && is_awake && is_burst && self.rng.chance(12) {
+            self.operate(host);
+        }
         if runs && self.stats.crashes < weights.crashes && self.happens(weights.crash) {
             self.crash(host, false);
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use bytes::{Bytes, BytesMut};
 use holdfast_core::engine::{Config, ConnId, Engine, Event, Output, SwapOutcome, TICK};
 use holdfast_core::wire::{self, Frame, Message};
-use holdfast_core::{Command, CommandError, Condition, Key, Member, NodeId, Reply, Version, View};
+use holdfast_core::{Command, CommandError, Condition, Key, Member, MemberState, NodeId, Reply, Version, View};
 
 use crate::arbiter::{Arbiter, Fate};
 use crate::checks::Failures;
@@ -71,6 +71,7 @@ enum Due {
     SwapAnswer { host: usize, life: u64, outcome: SwapOutcome },
     Watch { host: usize, life: u64, view: View },
     Proof { host: usize, life: u64, member: Member },
+    Crash { host: usize, life: u64 },
 }
 
 pub(crate) struct World {
@@ -90,6 +91,10 @@ pub(crate) struct World {
     pub(crate) stats: Stats,
     trace: bool,
     pub(crate) is_healing: bool,
+    /// Crash members that have just become full, while others are slow to hear of anything: ranges change hands twice in a moment.
+    hunts: bool,
+    /// Clients ask for much until then.
+    pub(crate) burst_until: u64,
 }
 
 impl World {
@@ -114,7 +119,10 @@ impl World {
         });
         let hosts: Vec<Host> = hosts.collect();
         let keys = (0..rng.between(1, 3)).map(|i| Key::from(format!("sess:{i}"))).collect();
+        let hunts = rng.chance(30);
         World {
+            hunts,
+            burst_until: 0,
             network: Network::new(hosts.len()),
             rng,
             hosts,
@@ -272,6 +280,9 @@ impl World {
             Output::Event(Event::Alarm(text)) if !text.starts_with("refused a connection") => {
                 self.violate(format!("alarm at host {host}: {text}"))
             }
+            Output::Event(Event::Evicting { member, proven: true }) if self.is_alive(member) => {
+                self.violate(format!("{host} takes {member:?}, which lives, for proven dead"));
+            }
             Output::Event(event) => {
                 if let Event::BarrierPassed { taken, appointed, .. } = event {
                     self.stats.takeovers += (taken + appointed) as u64;
@@ -310,7 +321,8 @@ impl World {
         let request = self.sequence;
         self.stats.operations += 1;
         self.log(|| format!("{host} op{request} {command:?} of {key:?}"));
-        let operation = Operation { key: key.clone(), command: Some(command.clone()), invoked: self.now, answered: None, reply: None };
+        let operation =
+            Operation { key: key.clone(), command: Some(command.clone()), invoked: self.now, answered: None, reply: None, until: None };
         self.operations.insert(request, (host, operation));
         self.with(host, |engine, now| engine.execute(now, request, key, command));
         request
@@ -416,8 +428,24 @@ impl World {
             Due::Proof { host, life, member } if self.hosts[host].lives == life && self.arbiter.is_up && !self.is_alive(member) => {
                 self.with(host, |engine, now| engine.handle_proof_of_death(now, member));
             }
+            Due::Crash { host, life } if self.hosts[host].lives == life && !self.is_healing => self.crash(host, false),
             _ => {}
         }
+    }
+
+    /// A member has become full: it is taken away again, while somebody hears of everything late.
+    fn hunt(&mut self, promoted: usize) {
+        let hosts = self.hosts.len();
+        let slow = self.rng.below(hosts as u64) as usize;
+        let (owner, delay) = (self.rng.below(hosts as u64) as usize, self.rng.between(100, 500));
+        for host in 0..hosts {
+            self.network.slow[host][slow] = delay;
+            self.network.slow[host][owner] = 2 * delay;
+        }
+        let life = self.hosts[promoted].lives;
+        let delay = self.rng.between(5, 80);
+        self.later(delay, Due::Crash { host: promoted, life });
+        self.burst_until = self.now + 600;
     }
 
     fn dialed(&mut self, from: usize, to: usize) {
@@ -449,13 +477,20 @@ impl World {
                 let status = host.engine.as_ref().map(Engine::status);
                 let left_by_itself = host.is_finishing && status.is_some_and(|status| status.owned == 0 && status.kept == 0);
                 if !left_by_itself {
+                    if before.state(*id) != Some(MemberState::Join) && before.budget == 0 {
+                        self.violate(format!("{member:?}, which lives, was evicted without a budget"));
+                    }
                     self.stats.false_evictions += 1;
                     self.failures.evicted(before, *id, self.now);
                 }
             }
         }
+        let became_full = view.full().iter().find(|id| before.state(*id) == Some(MemberState::Join));
+        if let Some(promoted) = became_full.filter(|_| self.hunts && !self.is_healing && self.stats.crashes < 4) {
+            self.hunt(usize::from(promoted.get()));
+        }
         let alive: Vec<Member> = self.hosts.iter().filter_map(|host| host.engine.as_ref().map(Engine::member)).collect();
-        self.failures.committed(before, &view, &alive);
+        self.failures.committed(before, &view, &alive, self.now);
         for host in 0..self.hosts.len() {
             if self.is_healing || self.rng.chance(80) {
                 let delay = self.rng.between(1, 150);

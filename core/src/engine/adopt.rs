@@ -88,6 +88,7 @@ impl Engine {
     /// Takes the gone out of all records, and returns the sessions that somebody waits for.
     fn clean_records(&mut self, view: &View, gone: MemberSet) -> Vec<Slot> {
         let mut waiting = Vec::new();
+        let mut thawed = Vec::new();
         let mut owned = BTreeSet::new();
         for (slot, record) in &mut self.sessions {
             record.holders = record.holders.without(gone);
@@ -97,6 +98,7 @@ impl Engine {
             own.settle = None;
             if own.frozen.is_some_and(|target| !view.has(target) || !view.is_full(target.id)) {
                 own.frozen = None;
+                thawed.push(slot.clone());
             }
             if !own.waiters.is_empty() || own.frozen.is_some() || own.giver.is_some() {
                 waiting.push(slot.clone());
@@ -104,12 +106,16 @@ impl Engine {
             owned.insert(slot.clone());
         }
         self.unsettled = owned;
+        // Their lives may have ended while the handoff waited.
+        thawed.iter().for_each(|slot| self.index(slot));
         waiting
     }
 
     /// Pointers are void in a new view, but for ranges that this home goes on serving.
     fn carry_pointers(&mut self, previous: Option<&View>, view: &View) {
-        let served = previous.is_some_and(|_| !self.unbroken.is_empty() && self.unbroken.len() < MAX_UNBROKEN);
+        // A view that was skipped may have had another home, to which the owner has given what this one was to know.
+        let is_next = previous.is_some_and(|previous| view.version.epoch == previous.version.epoch + 1);
+        let served = is_next && !self.unbroken.is_empty() && self.unbroken.len() < MAX_UNBROKEN;
         if served {
             self.unbroken.push(view.full());
         } else {

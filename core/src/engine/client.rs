@@ -89,6 +89,10 @@ impl Engine {
             command.state = CommandState::Local;
             return self.run_at_home(&slot, queued);
         }
+        if let Some(error) = self.link_backlog(target.id) {
+            return self.complete(request, Reply::Error(error));
+        }
+        let Some(command) = self.commands.get_mut(&request) else { return };
         command.state = CommandState::Sent(target);
         self.send_to(target, Message::Forward { request, key: slot.1, command: queued.command });
     }

@@ -177,10 +177,11 @@ impl Engine {
         if let Some(link) = self.links.get_mut(&ident.member.id) {
             link.dialing_since = None;
             let entry = self.view.as_ref().and_then(|view| view.members.get(&ident.member.id));
-            if link.peer != ident.member && entry.is_some_and(|entry| entry.pod_uid == ident.pod_uid) {
-                // A container is only started again when its predecessor has ended.
-                link.proven_dead = true;
+            if link.peer != ident.member {
                 link.dial_at = self.now + DIAL_BACKOFF.1;
+                // A container is only started again when its predecessor has ended. What introduces itself late may be the predecessor.
+                let is_successor = ident.member.incarnation > link.peer.incarnation;
+                link.proven_dead |= is_successor && entry.is_some_and(|entry| entry.pod_uid == ident.pod_uid);
             }
         }
         self.bind(conn);

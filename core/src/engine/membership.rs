@@ -30,6 +30,8 @@ pub(super) struct Membership {
     /// An answer of the arbiter is awaited.
     is_waiting: bool,
     must_read: bool,
+    /// On which version the last proposal was made.
+    expected: Version,
     next_try: Millis,
     attempts: u64,
     /// How often in a row it fell out without having met anybody.
@@ -47,6 +49,7 @@ impl Membership {
             register: None,
             is_waiting: false,
             must_read: true,
+            expected: Version::default(),
             next_try: now,
             attempts: 0,
             fallen: 0,
@@ -114,6 +117,11 @@ impl Engine {
         self.now = now;
         self.membership.is_waiting = false;
         match outcome {
+            SwapOutcome::Conflict(view) if view.version <= self.membership.expected => {
+                // Refused for another reason than a newer view: to insist at once would be a storm.
+                self.membership.next_try = now + RETRY;
+                self.membership.register = Some(view);
+            }
             SwapOutcome::Done(view) | SwapOutcome::Conflict(view) => self.see(view),
             SwapOutcome::Unknown => {
                 self.membership.must_read = true;
@@ -258,6 +266,7 @@ impl Engine {
         view.budget = view.budget.min((view.full().len() as u8).saturating_sub(1));
         self.membership.is_waiting = true;
         self.membership.next_try = self.now;
+        self.membership.expected = expected;
         self.out(Output::SwapView { expected, view });
     }
 }

@@ -144,7 +144,12 @@ impl Engine {
     /// Refuses a write while too much waits for one of its holders.
     fn backlog(&self, slot: &Slot) -> Option<CommandError> {
         let own = self.sessions.get(slot)?.own.as_deref()?;
-        let bytes = own.holders.iter().filter_map(|holder| self.links.get(&holder.id)).map(|link| link.unacked_bytes).max()?;
+        own.holders.iter().find_map(|holder| self.link_backlog(holder.id))
+    }
+
+    /// Refuses what would have to be kept for a member that takes nothing: a client may ask again, memory may not grow.
+    pub(super) fn link_backlog(&self, id: NodeId) -> Option<CommandError> {
+        let bytes = self.links.get(&id)?.unacked_bytes;
         let limit = self.config.queue_bytes;
         (bytes > limit).then_some(CommandError::Backlog { bytes, limit })
     }

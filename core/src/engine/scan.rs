@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::record::{Slot, slot};
 use super::{Engine, Output};
 use crate::Millis;
 use crate::command::CommandError;
@@ -70,6 +71,11 @@ impl Engine {
                 keys.push(slot.clone());
             }
         }
+        // Of these this home only knows who owns them: their images are still on the way.
+        let within = |slot: &Slot| slot.0 >= from && next.is_none_or(|next| slot.0 < next) && self.is_home(view, slot.0);
+        let pointed = self.pointers.keys().map(slot).filter(|slot| within(slot) && !self.sessions.contains_key(slot));
+        keys.extend(pointed);
+        keys.sort_unstable();
         Some(ScanPart { epoch: view.version.epoch, keys, next })
     }
 

@@ -10,7 +10,7 @@ use crate::wire::Message;
 const SWEEP_STEP: usize = 4096;
 
 /// How much may be on its way to one member before the sweep waits, in bytes: live writes share the link.
-const SWEEP_WINDOW: u64 = 4 << 20;
+pub(super) const SWEEP_WINDOW: u64 = 4 << 20;
 
 impl Engine {
     /// Looks at the next sessions that are not known to be protected.

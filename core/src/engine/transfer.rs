@@ -9,7 +9,7 @@ use crate::view::{Member, MemberSet, MemberState};
 use crate::wire::{Message, PutKind};
 
 /// How many sessions a leaving member hands off at once.
-const LEAVE_WINDOW: usize = 1024;
+const LEAVE_WINDOW: usize = 256;
 
 impl Engine {
     /// Stops running commands of a session until nothing of it is under way, then hands it to `target`.
@@ -152,6 +152,9 @@ impl Engine {
     pub(super) fn hand_off_when_leaving(&mut self) {
         let Some(view) = self.current() else { return };
         if view.state(self.me.id) != Some(MemberState::Leave) || self.owned == 0 || self.transfers.len() >= LEAVE_WINDOW {
+            return;
+        }
+        if self.links.values().any(|link| link.unacked_bytes > super::settle::SWEEP_WINDOW) {
             return;
         }
         let owned = |(slot, record): (&Slot, &Record)| record.own.is_some().then(|| slot.clone());
