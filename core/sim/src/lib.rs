@@ -6,6 +6,7 @@ mod checks;
 pub mod history;
 mod network;
 mod rng;
+mod scenario;
 mod schedule;
 mod world;
 
@@ -34,5 +35,12 @@ impl fmt::Display for Violation {
 pub fn run(seed: u64, trace: bool) -> Result<Stats, Violation> {
     let mut world = world::World::new(seed, trace);
     world.run().map_err(|what| Violation { seed, at: world.now(), what })?;
+    Ok(world.stats())
+}
+
+/// Runs the scripted schedule of a view that the home of a session never sees; the seed varies its timing.
+pub fn run_skipped_view(seed: u64) -> Result<Stats, Violation> {
+    let mut world = world::World::of(seed, 4, 1, false);
+    world.run_skipped_view().map_err(|what| Violation { seed, at: world.now(), what })?;
     Ok(world.stats())
 }

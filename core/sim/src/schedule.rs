@@ -192,7 +192,7 @@ impl World {
     }
 
     /// Ends all faults, waits for rest, and has every member read every session.
-    fn heal(&mut self) -> Result<(), String> {
+    pub(crate) fn heal(&mut self) -> Result<(), String> {
         self.log(|| "HEAL".into());
         self.is_healing = true;
         self.network.heal();
@@ -221,7 +221,7 @@ impl World {
         self.check()
     }
 
-    fn come_to_rest(&mut self) -> Result<(), String> {
+    pub(crate) fn come_to_rest(&mut self) -> Result<(), String> {
         let until = self.now() + REST_WITHIN;
         let mut quiet = 0;
         while quiet < 100 {

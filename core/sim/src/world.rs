@@ -98,10 +98,18 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// A cluster of any kind.
     pub(crate) fn new(seed: u64, trace: bool) -> World {
         let mut rng = Rng::new(seed);
         let count = rng.pick(&[2, 3, 3, 3, 4, 4, 5, 6, 7]);
         let copies = rng.pick(&[1, 1, 1, 1, 2, 2, 3]);
+        let hunts = rng.chance(30);
+        World { hunts, ..World::of(seed, count, copies, trace) }
+    }
+
+    /// A cluster of `count` hosts.
+    pub(crate) fn of(seed: u64, count: usize, copies: u8, trace: bool) -> World {
+        let mut rng = Rng::new(!seed);
         let hosts = (0..count).map(|_| {
             let (rate, offset) = (rng.between(990, 1010), rng.below(1_000_000));
             Host {
@@ -119,9 +127,8 @@ impl World {
         });
         let hosts: Vec<Host> = hosts.collect();
         let keys = (0..rng.between(1, 3)).map(|i| Key::from(format!("sess:{i}"))).collect();
-        let hunts = rng.chance(30);
         World {
-            hunts,
+            hunts: false,
             burst_until: 0,
             network: Network::new(hosts.len()),
             rng,
