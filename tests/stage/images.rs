@@ -52,12 +52,17 @@ pub(super) fn path_of(program: &str) -> PathBuf {
 /// Cargo shows its own progress.
 async fn build() -> Result<(), Error> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--release", "--locked", "--target", TARGET]);
+    cargo.args(["build", "--release", "--locked", "--target", TARGET, "--target-dir", &source("target")]);
     for (package, ..) in PROGRAMS {
         cargo.args(["--package", package]);
     }
-    // Not those of a cargo that runs this: they would be another build's.
-    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").env_remove("CARGO_ENCODED_RUSTFLAGS").current_dir(source("."));
+    // What a cargo that runs this says of its own package makes some dependencies believe that they have changed.
+    let of_another_build =
+        |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "CARGO_ENCODED_RUSTFLAGS";
+    for (name, _) in std::env::vars().filter(|(name, _)| of_another_build(name)) {
+        cargo.env_remove(name);
+    }
+    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").current_dir(source("."));
     let status = cargo.kill_on_drop(true).status().await.map_err(|source| Error::File { path: "cargo".to_owned(), source })?;
     if status.success() { Ok(()) } else { Err(Error::Build(status)) }
 }
