@@ -154,7 +154,7 @@ impl World {
         let before = self.arbiter.view().clone();
         let index = self.rng.below(1 << 16) as usize;
         if self.arbiter.commit_late(index) {
-            self.committed(&before);
+            self.committed(&before, None);
         }
     }
 

@@ -418,7 +418,7 @@ impl World {
                 let before = self.arbiter.view().clone();
                 let fate = if self.arbiter.is_up { fate } else { Fate::Lost };
                 let outcome = self.arbiter.swap(expected, view, fate);
-                self.committed(&before);
+                self.committed(&before, Some(host));
                 let delay = if outcome == SwapOutcome::Unknown { 300 } else { self.rng.between(1, 15) };
                 self.later(delay, Due::SwapAnswer { host, life, outcome });
             }
@@ -469,8 +469,8 @@ impl World {
         self.with(to, |engine, now| engine.handle_connected(now, ConnId(id), false));
     }
 
-    /// The arbiter may have another view than before.
-    pub(crate) fn committed(&mut self, before: &View) {
+    /// The arbiter may have another view than before, by a proposal of this host if it is known.
+    pub(crate) fn committed(&mut self, before: &View, by: Option<usize>) {
         let view = self.arbiter.view().clone();
         if view.version == before.version {
             return;
@@ -480,9 +480,9 @@ impl World {
         for (id, _) in before.members.iter().filter(|(id, _)| before.member(**id) != view.member(**id)) {
             let Some(member) = before.member(*id) else { continue };
             if self.is_alive(member) {
-                let host = &self.hosts[usize::from(id.get())];
-                let status = host.engine.as_ref().map(Engine::status);
-                let left_by_itself = host.is_finishing && status.is_some_and(|status| status.owned == 0 && status.kept == 0);
+                let host = usize::from(id.get());
+                let is_leaving = self.hosts[host].is_finishing && before.state(*id) == Some(MemberState::Leave);
+                let left_by_itself = is_leaving && by.is_none_or(|by| by == host);
                 if !left_by_itself {
                     if before.state(*id) != Some(MemberState::Join) && before.budget == 0 {
                         self.violate(format!("{member:?}, which lives, was evicted without a budget"));
