@@ -6,6 +6,7 @@
 mod byte_size;
 mod crd;
 mod duration;
+mod gateway_intent;
 pub mod names;
 mod rules;
 #[expect(unreachable_pub, reason = "KubeSchema repeats each struct inside a function, its `pub` included")]
@@ -19,6 +20,7 @@ mod status;
 pub use byte_size::{ByteSize, ParseByteSizeError};
 pub use crd::{CrdFile, crds};
 pub use duration::{Duration, ParseDurationError};
+pub use gateway_intent::GatewayIntent;
 pub use session_cluster::{
     Affinity, AffinitySource, AffinitySourceType, App, Gateway, Membership, Replication, Runtime, SessionCluster, SessionClusterSpec,
     Sessions, StateTransfer, Workload,

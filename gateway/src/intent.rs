@@ -1,31 +1,8 @@
-//! What the operator wants of the gateway: the content of the ConfigMap's `intent.json`. It carries a generation, so that the operator can see
-//! whether a gateway follows the latest.
+//! Reading what the operator wants of the gateway. The API server checks none of it, so it is checked here.
 
-use holdfast_api::{AffinitySource, AffinitySourceType, names};
-use serde::{Deserialize, Serialize};
+use holdfast_api::AffinitySourceType;
+pub use holdfast_api::GatewayIntent as Intent;
 use thiserror::Error;
-
-/// The operator's wishes. Fields that a newer operator may add are passed over.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Intent {
-    /// Grows with each change.
-    pub generation: u64,
-    /// Name of the route cookie.
-    pub cookie: String,
-    /// Where a request carries the application's own session id; the first that is there counts.
-    #[serde(default)]
-    pub sources: Vec<AffinitySource>,
-    /// Port of the members' admin API, where the control stream is.
-    pub admin_port: u16,
-}
-
-impl Default for Intent {
-    /// What holds until the operator's ConfigMap has been seen.
-    fn default() -> Self {
-        Self { generation: 0, cookie: names::ROUTE_COOKIE.to_owned(), sources: Vec::new(), admin_port: names::ADMIN_PORT }
-    }
-}
 
 /// Why an intent cannot be followed.
 #[derive(Debug, Error)]
@@ -46,20 +23,18 @@ pub enum IntentError {
     AdminPort,
 }
 
-impl Intent {
-    /// Reads an intent.
-    ///
-    /// # Errors
-    /// Names the field and what is right.
-    pub fn parse(text: &str) -> Result<Self, IntentError> {
-        let intent: Self = serde_json::from_str(text)?;
-        check_name("cookie", &intent.cookie)?;
-        for source in &intent.sources {
-            let AffinitySourceType::Cookie = source.type_;
-            check_name("sources[].name", &source.name)?;
-        }
-        if intent.admin_port == 0 { Err(IntentError::AdminPort) } else { Ok(intent) }
+/// Reads an intent.
+///
+/// # Errors
+/// Names the field and what is right.
+pub fn parse(text: &str) -> Result<Intent, IntentError> {
+    let intent: Intent = serde_json::from_str(text)?;
+    check_name("cookie", &intent.cookie)?;
+    for source in &intent.sources {
+        let AffinitySourceType::Cookie = source.type_;
+        check_name("sources[].name", &source.name)?;
     }
+    if intent.admin_port == 0 { Err(IntentError::AdminPort) } else { Ok(intent) }
 }
 
 /// RFC 6265, section 4.1.1: a cookie name is a token.
@@ -70,12 +45,14 @@ fn check_name(field: &'static str, name: &str) -> Result<(), IntentError> {
 
 #[cfg(test)]
 mod tests {
+    use holdfast_api::AffinitySource;
+
     use super::*;
 
     #[test]
     fn the_operators_example_is_read() {
         let text = r#"{"generation": 3, "cookie": "holdfast-route", "sources": [{"type":"Cookie","name":"sessionid"}], "adminPort": 4001, "later": 1}"#;
-        let intent = Intent::parse(text).expect("right");
+        let intent = parse(text).expect("right");
         assert_eq!(intent.generation, 3);
         assert_eq!(intent.sources, [AffinitySource { type_: AffinitySourceType::Cookie, name: "sessionid".to_owned() }]);
         assert_eq!(intent.admin_port, 4001);
@@ -95,7 +72,7 @@ mod tests {
             (r#"{"generation": 3, "cookie": "r", "adminPort": 4001, "sources": [{"type":"Moon","name":"a"}]}"#, "Moon"),
         ];
         for (text, expected) in cases {
-            let error = Intent::parse(text).expect_err(text).to_string();
+            let error = parse(text).expect_err(text).to_string();
             assert!(error.contains(expected), "{error}");
         }
     }

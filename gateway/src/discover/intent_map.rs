@@ -10,7 +10,7 @@ use tracing::warn;
 use crate::director::Event;
 use crate::discover::tracked::Tracked;
 use crate::discover::{Names, WATCH_SECONDS, follow};
-use crate::intent::Intent;
+use crate::intent::{self, Intent};
 
 pub(super) async fn watch(client: Client, namespace: &str, names: &Names, events: mpsc::Sender<Event>) {
     let api = Api::<ConfigMap>::namespaced(client, namespace);
@@ -30,7 +30,7 @@ pub(super) async fn watch(client: Client, namespace: &str, names: &Names, events
 fn read(map: Option<&ConfigMap>) -> Result<Intent, String> {
     let map = map.ok_or("the ConfigMap is not there")?;
     let text = map.data.as_ref().and_then(|data| data.get(INTENT_KEY)).ok_or_else(|| format!("the ConfigMap has no key `{INTENT_KEY}`"))?;
-    Intent::parse(text).map_err(|error| error.to_string())
+    intent::parse(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -2,44 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_api::{AffinitySource, names};
+use holdfast_api::{GatewayIntent, names};
 use k8s_openapi::api::core::v1::ConfigMap;
-use serde::{Deserialize, Serialize};
 
 use super::meta;
 use crate::cluster::Cluster;
 
-/// What the gateways are told, and how many times that changed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Intent {
-    /// Rises by one with each change.
-    pub generation: u64,
-    /// Name of the gateway's own cookie.
-    pub cookie: String,
-    /// Where a request carries its session's name.
-    #[serde(default)]
-    pub sources: Vec<AffinitySource>,
-    /// Port of the members' control stream.
-    pub admin_port: u16,
-}
-
 /// What the gateways shall be told, given what the ConfigMap says now. One that cannot be read counts as generation 0 of something else.
-pub fn next(cluster: &Cluster, now: Option<&ConfigMap>) -> Intent {
+pub fn next(cluster: &Cluster, now: Option<&ConfigMap>) -> GatewayIntent {
     let text = now.and_then(|map| map.data.as_ref()).and_then(|data| data.get(names::INTENT_KEY));
-    let before = text.and_then(|text| serde_json::from_str::<Intent>(text).ok());
+    let before = text.and_then(|text| serde_json::from_str::<GatewayIntent>(text).ok());
     let generation = before.as_ref().map_or(0, |intent| intent.generation);
-    let intent = Intent {
+    let intent = GatewayIntent {
         generation,
         cookie: names::ROUTE_COOKIE.to_owned(),
         sources: cluster.spec.affinity.sources.clone(),
         admin_port: names::ADMIN_PORT,
     };
-    if before.as_ref() == Some(&intent) { intent } else { Intent { generation: generation + 1, ..intent } }
+    if before.as_ref() == Some(&intent) { intent } else { GatewayIntent { generation: generation + 1, ..intent } }
 }
 
 /// The ConfigMap. Gateways watch it through the API server; mounted, it would arrive a minute late.
-pub(super) fn config_map(cluster: &Cluster, intent: &Intent) -> ConfigMap {
+pub(super) fn config_map(cluster: &Cluster, intent: &GatewayIntent) -> ConfigMap {
     let text = serde_json::to_string(intent).expect("numbers, texts and a list of texts");
     ConfigMap {
         metadata: meta::object(cluster, names::gateway(&cluster.name), names::GATEWAY),

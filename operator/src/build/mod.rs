@@ -15,12 +15,12 @@ pub mod intent;
 
 use std::marker::PhantomData;
 
+use holdfast_api::GatewayIntent;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 
-use self::intent::Intent;
 pub use self::meta::{GATEWAY_IMAGE_ANNOTATION, RUNTIME_IMAGE_ANNOTATION};
 pub use self::once::{admin_secret, empty_view};
 use crate::cluster::Cluster;
@@ -85,7 +85,7 @@ pub struct Inputs<'a> {
     /// Its images.
     pub images: &'a Images,
     /// Instructions of its gateways.
-    pub intent: &'a Intent,
+    pub intent: &'a GatewayIntent,
     /// Members that the StatefulSet shall have now, on the way to `spec.replicas`.
     pub replicas: u32,
     /// Members whose pods may exist meanwhile: the larger of what is and what shall be.

@@ -4,11 +4,10 @@ mod conditions;
 mod members;
 mod verdicts;
 
-use holdfast_api::{GatewayStatus, SessionCluster, SessionClusterStatus, ViewStatus, names};
+use holdfast_api::{GatewayIntent, GatewayStatus, SessionCluster, SessionClusterStatus, ViewStatus, names};
 use jiff::Timestamp;
 
 pub use self::conditions::{DEGRADED, GATEWAY_SYNCED, MEMBERSHIP_FORMED, READY, RECONCILING, SESSIONS_PROTECTED, STALLED, find, is_true};
-use crate::build::intent::Intent;
 use crate::build::{Applied, Resources};
 use crate::cluster::Cluster;
 use crate::pace::Plan;
@@ -28,7 +27,7 @@ pub struct Stall {
 pub fn of_applied(
     cluster: &Cluster,
     applied: &Resources<Applied>,
-    intent: &Intent,
+    intent: &GatewayIntent,
     survey: &Survey,
     plan: &Plan,
     before: &SessionClusterStatus,
