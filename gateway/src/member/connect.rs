@@ -14,6 +14,7 @@ use tracing::debug;
 use crate::limits::Limits;
 use crate::member::Member;
 use crate::member::pool::Connection;
+use crate::member::socket::{Socket, Unanswered};
 
 /// Bytes of a response head, and of what is read and written at once.
 const BUFFER: usize = 128 * 1024;
@@ -65,18 +66,31 @@ pub(crate) async fn open(member: &Member, limits: &Limits) -> Result<Connection,
     let round = member.pool.round();
     let stream = dial(member, limits).await?;
     member.connections.increment(1);
-    let handshake = http1::Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream)).await;
+    let unanswered = Unanswered::default();
+    let socket = TokioIo::new(Socket::new(stream, unanswered.clone()));
+    let handshake = http1::Builder::new().max_buf_size(BUFFER).handshake(socket).await;
     let (sender, connection) =
         handshake.map_err(|error| ConnectError::Refused { route: member.route.clone(), source: io::Error::other(error) })?;
     let route = member.route.clone();
-    let (running, ended) = oneshot::channel();
+    let (mut running, ended) = oneshot::channel();
+    let given_up = unanswered.clone();
     tokio::spawn(async move {
-        let _running = running;
-        if let Err(error) = connection.with_upgrades().await {
-            debug!(member = route, %error, "a connection to a member ended early");
+        let abandoned = async {
+            running.closed().await;
+            // Somebody may still read the response, or speak another protocol.
+            if !given_up.is_set() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            result = connection.with_upgrades() => if let Err(error) = result {
+                debug!(member = route, %error, "a connection to a member ended early");
+            },
+            // Bytes that the kernel does not take would keep the task, and with it the request, until it does.
+            () = abandoned => debug!(member = route, "a request was given up"),
         }
     });
-    Ok(Connection::new(sender, ended, round))
+    Ok(Connection::new(sender, ended, round, unanswered))
 }
 
 /// A dead peer behind a silent network is noticed in some 11 s even where no control stream tells (tunnels, endless responses).

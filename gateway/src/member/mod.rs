@@ -3,6 +3,7 @@
 
 pub(crate) mod connect;
 pub(crate) mod pool;
+pub(crate) mod socket;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};

@@ -8,6 +8,7 @@ use hyper::client::conn::http1::SendRequest;
 use tokio::sync::oneshot;
 
 use crate::clock::{self, Millis};
+use crate::member::socket::Unanswered;
 use crate::proxy::replay::Outgoing;
 
 /// A connection that can carry a request.
@@ -17,13 +18,15 @@ pub(crate) struct Connection {
     pub(crate) ended: oneshot::Receiver<Infallible>,
     /// It has carried a request before: the member may have closed it in the meantime.
     pub(crate) reused: bool,
+    /// Whether the request on it has no answer yet.
+    pub(crate) unanswered: Unanswered,
     /// The round of the pool in which it was opened.
     round: u64,
 }
 
 impl Connection {
-    pub(crate) fn new(sender: SendRequest<Outgoing>, ended: oneshot::Receiver<Infallible>, round: u64) -> Self {
-        Self { sender, ended, reused: false, round }
+    pub(crate) fn new(sender: SendRequest<Outgoing>, ended: oneshot::Receiver<Infallible>, round: u64, unanswered: Unanswered) -> Self {
+        Self { sender, ended, reused: false, unanswered, round }
     }
 }
 
@@ -145,7 +148,7 @@ mod tests {
             let _ = task.await;
         });
         sender.ready().await.expect("open");
-        (Connection::new(sender, ended, pool.round()), far)
+        (Connection::new(sender, ended, pool.round(), Unanswered::default()), far)
     }
 
     const LONG: Duration = Duration::from_secs(60);

@@ -97,10 +97,14 @@ type Sent = Result<Response<Incoming>, TrySendError<Request<Outgoing>>>;
 
 /// Sends the message, and gives the response's head and the connection, if that is not over.
 async fn send(mut connection: Connection, message: Request<Outgoing>) -> (Sent, Option<Connection>) {
+    connection.unanswered.set(true);
     let mut sending = std::pin::pin!(connection.sender.try_send_request(message));
     tokio::select! {
         biased;
-        sent = &mut sending => return (sent, Some(connection)),
+        sent = &mut sending => {
+            connection.unanswered.set(sent.is_err());
+            return (sent, Some(connection));
+        }
         _ = &mut connection.ended => {}
     }
     // A message that comes just when the connection's task ends may stay in the channel between the two, which nobody reads any more, and the
