@@ -45,6 +45,12 @@ impl Play {
         let stage = self.stage.clone();
         let member = |ordinal| names::member_pod(SHOP, ordinal);
         let lab = stage.is_lab();
+        // The members on the node that is cut off later are left alone until then: so they gain users, and there is something to see.
+        let victim = stage.victim().await?.context("no member runs on any node")?;
+        let mut others = (0..3).map(member).filter(|name| !victim.members.contains(name));
+        let (Some(first), Some(second)) = (others.next(), others.next()) else {
+            anyhow::bail!("the members are not spread over the nodes: {victim:?}");
+        };
 
         self.phase("nothing happens", Failures::Refused, [], async {
             sleep(CALM).await;
@@ -52,13 +58,12 @@ impl Play {
         })
         .await?;
         if lab {
-            self.phase("one pod killed (SIGKILL)", Failures::Refused, [member(1)], stage.kill_member(&member(1))).await?;
+            self.phase("one pod killed (SIGKILL)", Failures::Refused, [first.clone()], stage.kill_member(&first)).await?;
         } else {
             println!("left out: one pod killed by SIGKILL (needs the cluster of this machine)");
         }
-        self.phase("one pod deleted", Failures::Refused, [member(2)], stage.replace_member(&member(2))).await?;
+        self.phase("one pod deleted", Failures::Refused, [second.clone()], stage.replace_member(&second)).await?;
         if lab {
-            let victim = stage.victim().await?.context("no member runs on any node")?;
             let failures = if victim.has_gateway { Failures::Shown } else { Failures::Refused };
             let name = format!("{} cut off, {} s", victim.node, CUT_OFF.as_secs());
             self.phase(&name, failures, victim.members, stage.cut_off(&victim.node, CUT_OFF)).await?;

@@ -59,7 +59,7 @@ async fn build() -> Result<(), Error> {
     // What a cargo that runs this says of its own package makes some dependencies believe that they have changed.
     let of_another_build =
         |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "CARGO_ENCODED_RUSTFLAGS";
-    for (name, _) in std::env::vars().filter(|(name, _)| of_another_build(name)) {
+    for name in std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(|name| of_another_build(name)) {
         cargo.env_remove(name);
     }
     cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").current_dir(source("."));
