@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use holdfast_tests::harness::{self, Choice, Test};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::lab::Lab;
 
@@ -76,7 +77,7 @@ async fn main() -> ExitCode {
     };
     let good = tokio::select! {
         tally = harness::run(tests, filtered, &lab, &["install"], dump) => tally.good(),
-        _ = tokio::signal::ctrl_c() => {
+        () = told_to_end() => {
             println!("interrupted");
             false
         }
@@ -86,4 +87,13 @@ async fn main() -> ExitCode {
         eprintln!("e2e: the cluster could not be ended: {error:#}");
     }
     if good && ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Whoever ends the tests early must not keep a cluster for it.
+async fn told_to_end() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
 }
