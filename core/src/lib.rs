@@ -15,4 +15,4 @@ pub use command::{Command, CommandError, Condition, ExpireCondition, Expiry, Key
 pub type Millis = u64;
 
 pub use scan::{ScanPage, ScanPart};
-pub use view::{Member, MemberSet, MemberState, NodeId, Version, View, ViewEntry};
+pub use view::{Member, MemberSet, MemberState, NodeId, Place, Version, View, ViewEntry};

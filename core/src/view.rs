@@ -158,6 +158,17 @@ pub struct ViewEntry {
     pub pod_uid: String,
     /// What it may do.
     pub state: MemberState,
+    /// The failure zone of its node, and its replication domain; empty when not known. Copies go to other domains and zones first.
+    pub place: Place,
+}
+
+/// Where a member runs, as far as failures are shared.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The failure zone of its node.
+    pub zone: String,
+    /// Its replication domain.
+    pub domain: String,
 }
 
 /// The number of a view: the epoch, and within it 0 for "just changed" or 1 for "settled".
@@ -178,6 +189,8 @@ pub struct View {
     pub copies: u8,
     /// How many members may still be evicted on suspicion before everything is protected again.
     pub budget: u8,
+    /// A member was evicted without a budget, because `onUnderReplicated` says so: acknowledged writes may be lost. Until the view is settled.
+    pub is_lossy: bool,
     /// The members by place.
     pub members: BTreeMap<NodeId, ViewEntry>,
 }
@@ -185,7 +198,7 @@ pub struct View {
 impl View {
     /// The view from before the first member.
     pub fn unfounded(copies: u8) -> View {
-        View { version: Version::default(), copies, budget: 0, members: BTreeMap::new() }
+        View { version: Version::default(), copies, budget: 0, is_lossy: false, members: BTreeMap::new() }
     }
 
     /// Whether exactly this life of this member counts.

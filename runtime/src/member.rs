@@ -60,6 +60,11 @@ impl MemberSettings {
             max_bytes: settings.max_bytes,
             queue_bytes: settings.queue_bytes,
             max_commands: COMMANDS,
+            acknowledge: engine::Acknowledge::default(),
+            on_under_replicated: engine::OnUnderReplicated::default(),
+            connections: 1,
+            compression: engine::Compression::default(),
+            transfer_rate: 0,
         };
         Self { id: config.id, engine }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use bytes::{Bytes, BytesMut};
-use holdfast_core::engine::{Config, ConnId, Engine, Event, Output, SwapOutcome, TICK};
+use holdfast_core::engine::{Acknowledge, Compression, Config, ConnId, Engine, Event, OnUnderReplicated, Output, SwapOutcome, TICK};
 use holdfast_core::wire::{self, Frame, Message};
 use holdfast_core::{Command, CommandError, Condition, Key, Member, MemberState, NodeId, Reply, Version, View};
 
@@ -205,6 +205,11 @@ impl World {
             max_bytes: 1 << 20,
             queue_bytes: 1 << 20,
             max_commands: 1_000,
+            acknowledge: Acknowledge::default(),
+            on_under_replicated: OnUnderReplicated::default(),
+            connections: 1,
+            compression: Compression::default(),
+            transfer_rate: 0,
         };
         let member = Member { id, incarnation: slot.lives << 16 };
         slot.engine = Some(Engine::new(config, member, local));

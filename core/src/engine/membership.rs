@@ -3,7 +3,7 @@
 
 use super::{Engine, Event, Output};
 use crate::Millis;
-use crate::view::{Member, MemberState, NodeId, Version, View, ViewEntry};
+use crate::view::{Member, MemberState, NodeId, Place, Version, View, ViewEntry};
 
 /// How long to wait before the arbiter is asked again, in milliseconds.
 const RETRY: Millis = 200;
@@ -193,6 +193,7 @@ impl Engine {
             incarnation: self.me.incarnation,
             pod_uid: self.config.pod_uid.clone(),
             state: MemberState::Join,
+            place: Place::default(),
         };
         view.members.insert(self.me.id, entry);
         ensure_full(&mut view, self.me.id);

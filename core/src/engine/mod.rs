@@ -76,6 +76,50 @@ pub struct Config {
     pub queue_bytes: u64,
     /// How many commands of this member's clients may wait at once.
     pub max_commands: usize,
+    /// When a write is answered.
+    pub acknowledge: Acknowledge,
+    /// What becomes of writes while a session has fewer copies than it should.
+    pub on_under_replicated: OnUnderReplicated,
+    /// How many connections share the stream to each member.
+    pub connections: u8,
+    /// Whether frames to members that can read it are compressed.
+    pub compression: Compression,
+    /// How fast copies are sent in the background after a change of members, in bytes per second for each receiver; 0 is as fast as it goes.
+    pub transfer_rate: u64,
+}
+
+/// When a write is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Acknowledge {
+    /// When all holders have applied it.
+    #[default]
+    Applied,
+    /// When all holders have received it.
+    Received,
+    /// At once. An owner that fails takes with it what was still on its way.
+    None,
+}
+
+/// What becomes of writes while a session has fewer copies than it should.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnderReplicated {
+    /// They wait, and end with an error after `ack_timeout`.
+    #[default]
+    Wait,
+    /// Members that have been suspected for half of `ack_timeout` are no longer waited for, and are evicted even without a budget.
+    Accept,
+    /// They are refused at once.
+    Reject,
+}
+
+/// How frames are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// LZ4, where it makes a frame smaller.
+    Lz4,
 }
 
 /// What the engine wants done.

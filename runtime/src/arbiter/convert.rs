@@ -1,7 +1,7 @@
 //! Between the rules' [`View`] and the resource's [`SessionViewSpec`].
 
 use holdfast_api::{MemberState as ApiState, SessionViewSpec, ViewMember};
-use holdfast_core::{MemberState, NodeId, Version, View, ViewEntry};
+use holdfast_core::{MemberState, NodeId, Place, Version, View, ViewEntry};
 use thiserror::Error;
 
 /// Why the content of a SessionView is not a view: somebody else than a member wrote it.
@@ -45,6 +45,7 @@ pub(super) fn view_of(spec: &SessionViewSpec) -> Result<View, ConvertError> {
         version,
         copies: within("copies", spec.copies.into(), u8::MAX.into())?,
         budget: within("budget", spec.budget.into(), u8::MAX.into())?,
+        is_lossy: false,
         members: Default::default(),
     };
     for member in &spec.members {
@@ -57,7 +58,7 @@ pub(super) fn view_of(spec: &SessionViewSpec) -> Result<View, ConvertError> {
             ApiState::Full => MemberState::Full,
             ApiState::Leave => MemberState::Leave,
         };
-        let entry = ViewEntry { name: member.name.clone(), incarnation, pod_uid: member.pod_uid.clone(), state };
+        let entry = ViewEntry { name: member.name.clone(), incarnation, pod_uid: member.pod_uid.clone(), state, place: Place::default() };
         if view.members.insert(id, entry).is_some() {
             return Err(ConvertError::Twice { id: member.id });
         }

@@ -88,6 +88,11 @@ impl Cluster {
             max_bytes: 1 << 20,
             queue_bytes: 64 << 20,
             max_commands: 10_000,
+            acknowledge: engine::Acknowledge::default(),
+            on_under_replicated: engine::OnUnderReplicated::default(),
+            connections: 1,
+            compression: engine::Compression::default(),
+            transfer_rate: 0,
         };
         let arbiter = self.arbiter.another_way();
         let settings = MemberSettings { id: NodeId::new(id).expect("a place"), engine };
