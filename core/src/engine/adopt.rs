@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::broken::BrokenRule;
 use super::client::{ClientCommand, CommandState, Hint};
 use super::link::Link;
 use super::record::Slot;
@@ -22,7 +23,9 @@ impl Engine {
 
     /// A view that the arbiter has shown, to this member or to another: the only ones that exist.
     pub(super) fn adopt(&mut self, view: View) {
-        if view.version <= self.version() || self.membership.has_left() {
+        let is_older = view.version.epoch < self.version().epoch;
+        let is_newer = view.version > self.version() || (is_older && self.broken.is(BrokenRule::AdoptOlderView));
+        if !is_newer || self.membership.has_left() {
             return;
         }
         if !view.has(self.me) {
@@ -94,9 +97,10 @@ impl Engine {
             record.holders = record.holders.without(gone);
             let Some(own) = record.own.as_deref_mut() else { continue };
             own.holders.retain(|holder| !gone.contains(holder.id));
-            own.forgetting = false;
+            own.forgetting &= self.broken.is(BrokenRule::ForgetAcrossViews);
             own.settle = None;
-            if own.frozen.is_some_and(|target| !view.has(target) || !view.is_full(target.id)) {
+            let cannot = own.frozen.is_some_and(|target| !view.has(target) || !view.is_full(target.id));
+            if cannot && !self.broken.is(BrokenRule::StayFrozen) {
                 own.frozen = None;
                 thawed.push(slot.clone());
             }
@@ -114,7 +118,8 @@ impl Engine {
     /// Pointers are void in a new view, but for ranges that this home goes on serving.
     fn carry_pointers(&mut self, previous: Option<&View>, view: &View) {
         // A view that was skipped may have had another home, to which the owner has given what this one was to know.
-        let is_next = previous.is_some_and(|previous| view.version.epoch == previous.version.epoch + 1);
+        let is_next = previous.is_some_and(|previous| view.version.epoch == previous.version.epoch + 1)
+            || self.broken.is(BrokenRule::ServeOverSkippedView);
         let served = is_next && !self.unbroken.is_empty() && self.unbroken.len() < MAX_UNBROKEN;
         if served {
             self.unbroken.push(view.full());
@@ -125,7 +130,9 @@ impl Engine {
         let new = std::mem::take(&mut self.pointers);
         self.barrier = false;
         for (key, pointer) in old.into_iter().chain(new) {
-            if self.keeps_old_pointer(placement::position(&key)) {
+            if self.broken.is(BrokenRule::KeepPointers) && view.has(pointer.owner) {
+                self.pointers.insert(key, pointer);
+            } else if self.keeps_old_pointer(placement::position(&key)) {
                 self.old_pointers.insert(key, pointer);
             }
         }
@@ -147,7 +154,7 @@ impl Engine {
     /// The outcome of a command will never be heard.
     fn lost(&mut self, request: u64) {
         let Some(command) = self.commands.get_mut(&request) else { return };
-        if command.command.is_read_only() {
+        if command.command.is_read_only() || self.broken.is(BrokenRule::RetryWrites) {
             command.state = CommandState::Idle(Hint::Home);
             self.idle.insert(request);
         } else {

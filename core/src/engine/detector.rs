@@ -1,6 +1,7 @@
 //! Who is suspected, and when this member proposes to evict whom (R3). Safety does not depend on any of it, availability does: the suspect that is
 //! surely dead goes first, the better connected side proposes first, and a member that was slow itself suspects itself first.
 
+use super::broken::BrokenRule;
 use super::{Engine, Event, Output};
 use crate::Millis;
 use crate::view::{Member, MemberSet, MemberState, NodeId, View};
@@ -71,13 +72,16 @@ impl Engine {
         let voters = view.voters();
         let suspects: MemberSet = self.links.values().filter(|link| link.suspected_at.is_some()).map(|link| link.peer.id).collect();
         let heard = voters.without(suspects);
-        let is_voter = voters.contains(self.me.id);
+        let is_voter = voters.contains(self.me.id) || self.broken.is(BrokenRule::JoinerEvicts);
         let rank = heard.iter().position(|id| id == self.me.id).unwrap_or(heard.len()) as Millis;
         let is_minority = heard.len() * 2 < voters.len();
         let candidate = |link: &super::link::Link| {
             let id = link.peer.id;
             let since = link.suspected_at?;
-            let may = link.proven_dead || (is_voter && (view.budget >= 1 || view.state(id) == Some(MemberState::Join)));
+            let has_budget = view.budget >= 1
+                || self.broken.is(BrokenRule::EvictWithoutBudget)
+                || (self.broken.is(BrokenRule::JoinerEvicts) && !voters.contains(self.me.id));
+            let may = link.proven_dead || (is_voter && (has_budget || view.state(id) == Some(MemberState::Join)));
             let is_gone = link.proven_dead || link.refused;
             let caution = if is_minority && !is_gone { 2 * self.config.failure_timeout } else { 0 };
             (may && self.now >= since + rank * STAGGER + caution).then_some((link.proven_dead, link.refused, self.now - since, id))

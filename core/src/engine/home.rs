@@ -1,6 +1,7 @@
 //! The home of a session: owns it, keeps it, or knows who owns it. It grants sessions that do not exist yet, and answers that there are none (R12).
 
 use super::Engine;
+use super::broken::BrokenRule;
 use super::record::{Slot, slot};
 use crate::Millis;
 use crate::command::{Command, Key};
@@ -46,7 +47,7 @@ impl Engine {
             let homes = || self.unbroken.iter().map(|full| crate::placement::home(*full, position));
             !self.unbroken.is_empty() && homes().all(|home| home == Some(self.me.id))
         };
-        self.barrier || unbroken()
+        self.barrier || unbroken() || self.broken.is(BrokenRule::AnswerBeforeBarrier)
     }
 
     /// A pointer from before the barrier counts as long as the range was served without a break.
@@ -92,11 +93,13 @@ impl Engine {
             return self.answer(queued.origin, queued.request, reply);
         }
         self.clock += 1;
-        let term = self.clock;
+        let term = if self.broken.is(BrokenRule::RestartTerms) { 1 } else { self.clock };
         if queued.origin != self.me && view.has(queued.origin) && view.state(queued.origin.id) == Some(MemberState::Full) {
             let owner = queued.origin;
-            self.pointers.insert(slot.1.clone(), Pointer { term, owner });
-            self.transfers.insert(slot.1.clone(), Transfer { term, owner, unsettled: false });
+            if !self.broken.is(BrokenRule::ForgetGrant) {
+                self.pointers.insert(slot.1.clone(), Pointer { term, owner });
+                self.transfers.insert(slot.1.clone(), Transfer { term, owner, unsettled: false });
+            }
             self.send_to(owner, Message::Grant { key: slot.1.clone(), term });
             self.redirect(owner, queued.request, Some(owner.id));
         } else {

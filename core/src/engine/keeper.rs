@@ -33,7 +33,7 @@ impl Engine {
         let record = self.sessions.entry(slot.clone()).or_insert(Record { term, seq, owner: from, value: None, holders, own: None });
         if !is_duplicate {
             match kind {
-                PutKind::Image(image) => record.value = image.map(|image| image.into_value(self.now)),
+                PutKind::Image(image) => record.value = image.map(|image| self.broken.received(image).into_value(self.now)),
                 PutKind::Delta(change) => value::apply(&mut record.value, change, self.now),
                 PutKind::Retag { .. } => {}
             }

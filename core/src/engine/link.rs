@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::broken::BrokenRule;
 use super::{Engine, Output};
 use crate::Millis;
 use crate::view::{Member, NodeId, Version, View};
@@ -148,7 +149,12 @@ impl Engine {
         }
         match frame {
             Frame::Ident(ident) => self.handle_ident(conn, ident),
-            Frame::View(view) => self.adopt(view),
+            Frame::View(view) => {
+                let is_of_member = || self.links.values().any(|link| link.conn == Some(conn));
+                if !(self.broken.is(BrokenRule::IgnoreShownView) && is_of_member()) {
+                    self.adopt(view);
+                }
+            }
             Frame::Resume { to, last } => self.handle_resume(conn, to, last),
             Frame::Data { seq, message } => self.handle_data(conn, seq, message),
             Frame::Heartbeat { ack } => {
@@ -180,7 +186,7 @@ impl Engine {
             if link.peer != ident.member {
                 link.dial_at = self.now + DIAL_BACKOFF.1;
                 // A container is only started again when its predecessor has ended. What introduces itself late may be the predecessor.
-                let is_successor = ident.member.incarnation > link.peer.incarnation;
+                let is_successor = ident.member.incarnation > link.peer.incarnation || self.broken.is(BrokenRule::PredecessorProvesDeath);
                 link.proven_dead |= is_successor && entry.is_some_and(|entry| entry.pod_uid == ident.pod_uid);
             }
         }
@@ -191,7 +197,10 @@ impl Engine {
     /// Makes `conn` the connection of the link to its peer, if there is such a link and no better connection.
     fn bind(&mut self, conn: ConnId) {
         let Some(peer) = self.conns.get(&conn).and_then(|connection| connection.peer) else { return };
-        let Some(link) = self.links.get(&peer.id).filter(|link| link.peer == peer && link.conn != Some(conn)) else { return };
+        let Some(link) = self.links.get(&peer.id).filter(|link| link.conn != Some(conn)) else { return };
+        if link.peer != peer && !self.broken.is(BrokenRule::MixIncarnations) {
+            return;
+        }
         if let Some(old) = link.conn {
             let is_alive = self.now.saturating_sub(link.last_heard) <= 2 * self.config.heartbeat_interval;
             if is_alive && self.is_dialed_by_lower(old, peer) && !self.is_dialed_by_lower(conn, peer) {
@@ -228,12 +237,18 @@ impl Engine {
     fn handle_resume(&mut self, conn: ConnId, to: u64, last: u64) {
         let Some(link) = self.links.values_mut().find(|link| link.conn == Some(conn)) else { return };
         let Some(connection) = self.conns.get_mut(&conn) else { return };
-        if to != self.me.incarnation || connection.resumed {
+        let is_for_me = to == self.me.incarnation || self.broken.is(BrokenRule::MixIncarnations);
+        if !is_for_me || connection.resumed {
             return;
         }
         connection.resumed = true;
         link.ready = true;
-        link.acknowledged(last);
+        if !self.broken.is(BrokenRule::TakeTwice) {
+            link.acknowledged(last);
+        }
+        if self.broken.is(BrokenRule::NoResend) {
+            link.acknowledged(u64::MAX);
+        }
         let again: Vec<Bytes> = link.unacked.iter().map(|(_, bytes)| bytes.clone()).collect();
         self.send_view(conn);
         for bytes in again {
@@ -245,13 +260,20 @@ impl Engine {
         let Some(connection) = self.conns.get(&conn) else { return };
         let resumed = connection.resumed;
         let Some(link) = self.links.values_mut().find(|link| link.conn == Some(conn)) else {
+            if let Some(from) = connection.peer.filter(|_| self.broken.is(BrokenRule::NoFence)) {
+                self.receive(from, message);
+            }
             // Not a member of this view: it learns so.
             return self.send_view(conn);
         };
-        if !resumed || seq != link.last + 1 {
+        let is_next = seq == link.last + 1
+            || (self.broken.is(BrokenRule::TakeTwice) && seq <= link.last)
+            || (self.broken.is(BrokenRule::NoResend) && seq > link.last)
+            || (self.broken.is(BrokenRule::MixIncarnations) && connection.peer != Some(link.peer));
+        if !resumed || !is_next {
             return;
         }
-        link.last = seq;
+        link.last = link.last.max(seq);
         let from = link.peer;
         self.receive(from, message);
     }

@@ -1,6 +1,7 @@
 //! How this member comes into the view, changes it and leaves it: one compare-and-swap at a time, each on a version that the arbiter has shown,
 //! never assuming anything of one whose outcome is unknown (R2, R3, R15, R16).
 
+use super::broken::BrokenRule;
 use super::{Engine, Event, Output};
 use crate::Millis;
 use crate::view::{Member, MemberState, NodeId, Place, Version, View, ViewEntry};
@@ -234,7 +235,7 @@ impl Engine {
             Some(MemberState::Full) => self.settle(view),
             Some(MemberState::Leave) => {
                 let is_empty = self.sessions.is_empty() && self.transfers.is_empty() && self.commands.is_empty();
-                if self.membership.is_finishing && is_empty && self.barrier {
+                if self.membership.is_finishing && is_empty && (self.barrier || self.broken.is(BrokenRule::LeaveBeforeBarrier)) {
                     let mut new = next(view);
                     new.members.remove(&self.me.id);
                     self.propose(view.version, new);
@@ -255,7 +256,8 @@ impl Engine {
     /// All is protected again: the first Full member restores the budget.
     fn settle(&mut self, view: &View) {
         let is_coordinator = view.full().iter().next() == Some(self.me.id);
-        if is_coordinator && view.version.sub == 0 && self.confirms.covers(view.voters()) {
+        let is_protected = self.confirms.covers(view.voters()) || self.broken.is(BrokenRule::SettleEarly);
+        if is_coordinator && view.version.sub == 0 && is_protected {
             let mut new = view.clone();
             new.version.sub += 1;
             new.budget = view.settled_budget();
@@ -264,10 +266,15 @@ impl Engine {
     }
 
     fn propose(&mut self, expected: Version, mut view: View) {
-        view.budget = view.budget.min((view.full().len() as u8).saturating_sub(1));
+        if !self.broken.is(BrokenRule::UncappedBudget) {
+            view.budget = view.budget.min((view.full().len() as u8).saturating_sub(1));
+        }
         self.membership.is_waiting = true;
         self.membership.next_try = self.now;
         self.membership.expected = expected;
+        if self.broken.is(BrokenRule::AssumeSwap) && self.view.is_some() {
+            self.adopt(view.clone());
+        }
         self.out(Output::SwapView { expected, view });
     }
 }

@@ -12,6 +12,7 @@
 //! The rules that it follows have numbers, R1 to R18; docs/protocol.md states them.
 
 mod adopt;
+mod broken;
 mod client;
 mod detector;
 mod home;
@@ -37,6 +38,7 @@ use crate::command::{Key, Reply};
 use crate::scan::ScanPage;
 use crate::view::{Member, MemberSet, NodeId, Version, View};
 
+pub use broken::BrokenRule;
 pub use link::ConnId;
 pub use membership::SwapOutcome;
 pub use status::{LinkStatus, MemberPhase, SessionStatus, Status};
@@ -223,6 +225,7 @@ pub enum Event {
 /// One member. See the [module's documentation](self).
 pub struct Engine {
     config: Config,
+    broken: broken::Broken,
     me: Member,
     now: Millis,
     outputs: VecDeque<Output>,
@@ -272,6 +275,7 @@ impl Engine {
     pub fn new(config: Config, me: Member, now: Millis) -> Engine {
         Engine {
             config,
+            broken: broken::Broken::default(),
             me,
             now,
             outputs: VecDeque::new(),

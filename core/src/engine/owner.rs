@@ -1,5 +1,6 @@
 //! The owner of a session: runs its commands in order, sends each write to all holders, and answers when all of them have it (R7, R8).
 
+use super::broken::BrokenRule;
 use super::home::Queued;
 use super::record::{Holder, Slot, Waiter};
 use super::{Engine, Output};
@@ -29,6 +30,10 @@ impl Engine {
         }
         let Some(record) = self.sessions.get(slot) else { return };
         let (reply, change) = value::decide(record.value.as_ref(), &queued.command, self.now, self.config.max_bytes);
+        if change.is_none() && self.broken.is(BrokenRule::ReadEarly) {
+            self.answer(queued.origin, queued.request, reply);
+            return;
+        }
         if let Some(change) = change {
             if let Some(error) = self.backlog(slot) {
                 self.answer(queued.origin, queued.request, Reply::Error(error));
@@ -82,6 +87,7 @@ impl Engine {
         let mut sends: Vec<(NodeId, Message)> = Vec::new();
 
         let want = if own.forgetting { MemberSet::EMPTY } else { view.want(slot.0, me.id) };
+        let before = own.min_acked(own.set(), seq);
         let added = want.without(own.set());
         own.holders.extend(added.iter().map(|id| Holder { id, acked: None, outstanding: 1, imaged: true, dropping: false }));
         let mut everybody = own.set();
@@ -92,12 +98,13 @@ impl Engine {
         }
 
         let acked = own.min_acked(own.set(), seq);
-        own.stable = own.stable.max(acked);
+        let all = if self.broken.is(BrokenRule::NoReplacementWait) { before } else { acked };
+        own.stable = own.stable.max(all);
         let mut answers = Vec::new();
         while let Some(waiter) = own.waiters.pop_front_if(|waiter| own.stable >= Some(waiter.seq)) {
             answers.push(waiter);
         }
-        if acked >= Some(seq)
+        if (acked >= Some(seq) || self.broken.is(BrokenRule::ConfirmTransferEarly))
             && let Some(giver) = own.giver.take()
             && view.has(giver)
         {
@@ -106,15 +113,24 @@ impl Engine {
         let settle = *own.settle.get_or_insert(seq);
         let settled = acked >= Some(settle);
 
-        if own.min_acked(want, seq) >= Some(seq) && own.stable >= Some(seq) {
+        let is_held = own.min_acked(want, seq) >= Some(seq) && own.stable >= Some(seq);
+        if is_held || self.broken.is(BrokenRule::DropBeforeAck) {
             for holder in own.holders.iter_mut().filter(|holder| !holder.dropping && !want.contains(holder.id)) {
                 holder.dropping = true;
                 holder.acked = None;
                 sends.push((holder.id, Message::Drop { key: key.clone(), term }));
             }
         }
+        if self.broken.is(BrokenRule::DropWithoutWait) || (own.forgetting && self.broken.is(BrokenRule::ForgetEarly)) {
+            own.holders.retain(|holder| !holder.dropping);
+        }
         let forgotten = own.forgetting && own.holders.is_empty();
-        let handoff = own.frozen.filter(|_| own.is_quiet(seq));
+        let is_quiet = if self.broken.is(BrokenRule::HandoffWithoutQuiet) {
+            own.waiters.is_empty() && own.stable >= Some(seq) && !own.holders.iter().any(|holder| holder.dropping)
+        } else {
+            own.is_quiet(seq)
+        };
+        let handoff = own.frozen.filter(|_| is_quiet);
 
         for (to, message) in sends {
             self.send(to, message);
@@ -150,7 +166,7 @@ impl Engine {
     /// Refuses what would have to be kept for a member that takes nothing: a client may ask again, memory may not grow.
     pub(super) fn link_backlog(&self, id: NodeId) -> Option<CommandError> {
         let bytes = self.links.get(&id)?.unacked_bytes;
-        let limit = self.config.queue_bytes;
+        let limit = if self.broken.is(BrokenRule::NoBacklogLimit) { u64::MAX } else { self.config.queue_bytes };
         (bytes > limit).then_some(CommandError::Backlog { bytes, limit })
     }
 
@@ -173,7 +189,7 @@ impl Engine {
         everybody.insert(me.id);
         let Some(holder) = own.active(from.id) else { return };
         holder.outstanding = holder.outstanding.saturating_sub(1);
-        if !holder.imaged {
+        if !holder.imaged || self.broken.is(BrokenRule::ImagePerNeed) {
             holder.imaged = true;
             holder.outstanding += 1;
             let kind = PutKind::Image(record.value.as_ref().map(|value| value.to_image(now)));

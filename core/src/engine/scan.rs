@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::broken::BrokenRule;
 use super::record::{Slot, slot};
 use super::{Engine, Output};
 use crate::Millis;
@@ -54,7 +55,7 @@ impl Engine {
 
     /// Keys whose home is here; nothing before the barrier, when this home may not know all of them.
     fn scan_here(&self, from: u64, count: u32) -> Option<ScanPart> {
-        let view = self.view.as_ref().filter(|_| self.barrier)?;
+        let view = self.view.as_ref().filter(|_| self.barrier || self.broken.is(BrokenRule::ScanBeforeBarrier))?;
         let count = usize::try_from(count).unwrap_or(MAX_PART).clamp(1, MAX_PART);
         let mut keys = Vec::new();
         let mut next = None;
@@ -74,7 +75,7 @@ impl Engine {
         // Of these this home only knows who owns them: their images are still on the way.
         let within = |slot: &Slot| slot.0 >= from && next.is_none_or(|next| slot.0 < next) && self.is_home(view, slot.0);
         let pointed = self.pointers.keys().map(slot).filter(|slot| within(slot) && !self.sessions.contains_key(slot));
-        keys.extend(pointed);
+        keys.extend(pointed.filter(|_| !self.broken.is(BrokenRule::ScanWithoutPointers)));
         keys.sort_unstable();
         Some(ScanPart { epoch: view.version.epoch, keys, next })
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::broken::BrokenRule;
 use super::home::Pointer;
 use super::record::{Slot, slot};
 use super::{Engine, Event, Output};
@@ -49,9 +50,12 @@ impl Engine {
             let (term, seq, owner) = (record.term, record.seq, record.owner);
             place(home, Report { key: slot.1.clone(), kind, term, seq, owner, holders });
         }
-        for (key, transfer) in &self.transfers {
+        for (key, transfer) in self.transfers.iter().filter(|_| !self.broken.is(BrokenRule::TransferNotReported)) {
             let (kind, term, owner) = (ReportKind::Transfer, transfer.term, transfer.owner);
             place(view.home(slot(key).0), Report { key: key.clone(), kind, term, seq: 0, owner, holders: MemberSet::EMPTY });
+        }
+        if self.broken.is(BrokenRule::TransferReportedOnce) {
+            self.transfers.clear();
         }
         let (epoch, clock) = (view.version.epoch, self.clock);
         for (id, reports) in by_home {
@@ -91,7 +95,12 @@ impl Engine {
     /// Once everybody has reported, joiners included: nothing is unknown any more, and orphans find new owners.
     pub(super) fn check_barrier(&mut self) {
         let Some(view) = self.current() else { return };
-        if self.barrier || !self.synced.covers(view.all()) {
+        let awaited = match () {
+            () if self.broken.is(BrokenRule::BarrierWithoutJoiners) => view.voters(),
+            () if self.broken.is(BrokenRule::TakeoverBeforeBarrier) => MemberSet::EMPTY,
+            () => view.all(),
+        };
+        if self.barrier || !self.synced.covers(awaited) {
             return;
         }
         self.barrier = true;
@@ -139,7 +148,8 @@ impl Engine {
                 continue;
             }
             let preference = usize::from(crate::view::MAX_MEMBERS) - placement::rank(view.all(), slot.0, from.id);
-            best = best.max(Some(Copy { term: report.term, seq: report.seq, preference, holder: from.id }));
+            let copy = Copy { term: report.term, seq: report.seq, preference, holder: from.id };
+            best = if self.broken.is(BrokenRule::TakeLowest) { best.or(Some(copy)).min(Some(copy)) } else { best.max(Some(copy)) };
             holders = holders.union(report.holders);
             holders.insert(from.id);
         }

@@ -2,6 +2,7 @@
 //! owning when it sends, and remembers the transfer until the new owner has confirmed it (R13, R16).
 
 use super::Engine;
+use super::broken::BrokenRule;
 use super::home::{Pointer, Transfer};
 use super::record::{Holder, Owning, Record, Slot};
 use crate::value::Image;
@@ -34,7 +35,7 @@ impl Engine {
         let prior_term = record.term;
         let term = self.clock.max(prior_term) + 1;
         self.clock = term;
-        let mut holders = own.set();
+        let mut holders = if self.broken.is(BrokenRule::HandoffWithoutHolders) { MemberSet::EMPTY } else { own.set() };
         holders.insert(self.me.id);
         record.term = term;
         record.owner = target;
@@ -67,7 +68,7 @@ impl Engine {
             return;
         }
         holders.insert(from.id);
-        let value = image.map(|image| image.into_value(self.now));
+        let value = image.map(|image| self.broken.received(image).into_value(self.now));
         let record = Record { term, seq, owner: self.me, value, holders: MemberSet::EMPTY, own: None };
         self.sessions.insert(slot.clone(), record);
         self.become_owner(slot, holders, prior_term, Some(from));
@@ -179,7 +180,8 @@ impl Engine {
             }
             if let Some(home) = home.filter(|home| *home != self.me) {
                 self.start_handoff(&slot, home);
-            } else if self.barrier && own.min_acked(own.set(), record.seq) >= Some(record.seq) {
+            } else if self.barrier && (own.min_acked(own.set(), record.seq) >= Some(record.seq) || self.broken.is(BrokenRule::ForgetEarly))
+            {
                 own.forgetting = true;
                 self.maintain(&slot);
             }
