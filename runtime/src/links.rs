@@ -157,10 +157,17 @@ async fn connect(resolver: &dyn PeerResolver, name: &str) -> Result<TcpStream, D
         Ok(result) => result.map_err(|error| DialError::Connect(addr, error)),
         Err(_) => Err(DialError::Timeout(addr)),
     };
-    if result.is_err() {
-        resolver.forget(name);
+    match &result {
+        Ok(stream) => send_at_once(stream),
+        Err(_) => resolver.forget(name),
     }
     result
+}
+
+fn send_at_once(stream: &TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "TCP_NODELAY could not be set; small frames may wait");
+    }
 }
 
 /// Accepts connections for ever. Each of them runs in a task of its own, which ends when this one is dropped.
@@ -184,6 +191,7 @@ async fn accept(listener: TcpListener, settings: LinkSettings, events: mpsc::Sen
             debug!(%from, limit = ACCEPTED, "refused a connection: too many are open");
             continue;
         };
+        send_at_once(&stream);
         last += 2;
         let connection = Connection::new(ConnId(last), None, stream, &settings, events.clone());
         connections.spawn(async move {

@@ -10,9 +10,7 @@ use holdfast_core::NodeId;
 use holdfast_core::engine::ConnId;
 use metrics::{Counter, counter};
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -51,39 +49,31 @@ enum End {
     Silent(Duration),
 }
 
-pub(super) struct Connection {
+/// A connection over any stream: TCP as it is, or TLS on it.
+pub(super) struct Connection<S> {
     conn: ConnId,
     dialed: Option<NodeId>,
-    stream: TcpStream,
+    stream: S,
     idle: Duration,
     outbox: Arc<Outbox>,
     cut: CancellationToken,
     events: mpsc::Sender<LinkEvent>,
 }
 
-impl Connection {
-    pub(super) fn new(
-        conn: ConnId,
-        dialed: Option<NodeId>,
-        stream: TcpStream,
-        settings: &LinkSettings,
-        events: mpsc::Sender<LinkEvent>,
-    ) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(super) fn new(conn: ConnId, dialed: Option<NodeId>, stream: S, settings: &LinkSettings, events: mpsc::Sender<LinkEvent>) -> Self {
         let outbox = Arc::new(Outbox::new(settings.queue_bytes));
         Self { conn, dialed, stream, idle: settings.idle, outbox, cut: CancellationToken::new(), events }
     }
 
     /// Reports the connection, carries frames until it ends, and reports the end.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(self) {
         let conn = self.conn;
-        if let Err(error) = self.stream.set_nodelay(true) {
-            debug!(?conn, %error, "TCP_NODELAY could not be set; small frames may wait");
-        }
         let opened = LinkEvent::Opened { conn, dialed: self.dialed.is_some(), handle: handle(&self.outbox, &self.cut) };
         if self.events.send(opened).await.is_err() {
             return;
         }
-        let (reader, writer) = self.stream.split();
+        let (reader, writer) = split(self.stream);
         let mut inbox = Inbox::default();
         let end = tokio::select! {
             end = read(conn, reader, &mut inbox, self.idle, &self.events) => end,
@@ -102,7 +92,13 @@ impl Connection {
     }
 }
 
-async fn read(conn: ConnId, mut stream: ReadHalf<'_>, inbox: &mut Inbox, idle: Duration, events: &mpsc::Sender<LinkEvent>) -> End {
+async fn read(
+    conn: ConnId,
+    mut stream: impl AsyncRead + Unpin,
+    inbox: &mut Inbox,
+    idle: Duration,
+    events: &mpsc::Sender<LinkEvent>,
+) -> End {
     let received = counter!("holdfast_link_received_bytes_total");
     loop {
         let limit = if inbox.greeted() { idle } else { GREETING_TIMEOUT };
@@ -124,7 +120,7 @@ async fn read(conn: ConnId, mut stream: ReadHalf<'_>, inbox: &mut Inbox, idle: D
     }
 }
 
-async fn write(mut stream: WriteHalf<'_>, outbox: &Outbox) -> End {
+async fn write(mut stream: impl AsyncWrite + Unpin, outbox: &Outbox) -> End {
     let sent = counter!("holdfast_link_sent_bytes_total");
     let result = loop {
         match outbox.next().await {
@@ -143,7 +139,7 @@ async fn write(mut stream: WriteHalf<'_>, outbox: &Outbox) -> End {
 }
 
 /// Writes short frames many at a time, and long ones as they are.
-async fn write_all(stream: &mut WriteHalf<'_>, outbox: &Outbox, sent: &Counter, frames: Vec<Bytes>) -> io::Result<()> {
+async fn write_all(stream: &mut (impl AsyncWrite + Unpin), outbox: &Outbox, sent: &Counter, frames: Vec<Bytes>) -> io::Result<()> {
     let mut batch = BytesMut::new();
     for frame in frames {
         if !batch.is_empty() && batch.len() + frame.len() > BATCH {
@@ -159,8 +155,10 @@ async fn write_all(stream: &mut WriteHalf<'_>, outbox: &Outbox, sent: &Counter, 
     if batch.is_empty() { Ok(()) } else { put(stream, outbox, sent, &batch).await }
 }
 
-async fn put(stream: &mut WriteHalf<'_>, outbox: &Outbox, sent: &Counter, bytes: &[u8]) -> io::Result<()> {
+async fn put(stream: &mut (impl AsyncWrite + Unpin), outbox: &Outbox, sent: &Counter, bytes: &[u8]) -> io::Result<()> {
     stream.write_all(bytes).await?;
+    // TLS may still hold a part of it.
+    stream.flush().await?;
     outbox.written(bytes.len() as u64);
     sent.increment(bytes.len() as u64);
     Ok(())
