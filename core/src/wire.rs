@@ -43,6 +43,16 @@ pub enum Frame {
     Heartbeat {
         /// The last message received.
         ack: u64,
+        /// When it was sent, on the sender's clock, in milliseconds.
+        sent: u64,
+        /// When the last one was sent that came from the receiver, on the receiver's clock; nothing if none came, or if nothing is promised.
+        echo: Option<u64>,
+        /// How long from then on no view without the receiver takes effect, in milliseconds.
+        lease: u64,
+        /// The sender lacks such promises: it wants an answer at once.
+        asks: bool,
+        /// Whom the sender hears.
+        heard: MemberSet,
     },
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::broken::BrokenRule;
 use super::client::{ClientCommand, CommandState, Hint};
+use super::lease::Leases;
 use super::link::Link;
 use super::record::Slot;
 use super::{Engine, Output};
@@ -49,12 +50,13 @@ impl Engine {
         self.transfers.values_mut().for_each(|transfer| transfer.unsettled = true);
 
         self.clock = self.clock.max(view.version.epoch << 20);
-        self.synced = MemberSet::of(self.me.id);
+        self.synced = MemberSet::EMPTY;
         self.barrier = false;
         self.confirms = MemberSet::EMPTY;
         self.confirmed = false;
         self.reports.clear();
         self.send_reports(&view);
+        self.renew_lease();
 
         self.return_commands_of_the_gone(&view);
         self.return_foreign_home_queues(&view);
@@ -71,14 +73,18 @@ impl Engine {
     fn replace_links(&mut self, previous: Option<&View>, view: &View) -> MemberSet {
         let mut gone = MemberSet::EMPTY;
         let before = previous.map(View::all).unwrap_or_default();
-        for id in before.union(view.all()).iter().filter(|id| *id != self.me.id) {
+        let mut others = before.union(view.all());
+        others.remove(self.me.id);
+        for id in others.iter() {
             let (was, is) = (previous.and_then(|previous| previous.member(id)), view.member(id));
             if was == is {
                 continue;
             }
             if was.is_some() {
                 gone.insert(id);
-                self.links.remove(&id);
+                if let Some(link) = self.links.remove(&id) {
+                    self.note_gone(&link);
+                }
             }
             if let Some(peer) = is {
                 self.links.insert(id, Link::new(peer, self.now));
@@ -234,6 +240,7 @@ impl Engine {
         self.confirmed = false;
         self.confirms = MemberSet::EMPTY;
         self.clock = 0;
+        self.leases = Leases::default();
         self.links.clear();
         self.conns.clear();
     }

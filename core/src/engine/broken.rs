@@ -94,6 +94,12 @@ rules! {
     ExpireEarly,
     /// R18: a copy that travels as an image loses its time to live.
     ForgetExpiry,
+    /// Leases: a member answers although the others may have evicted it.
+    AnswerWithoutLease,
+    /// Leases: reports are sent although a promise to a member that is gone is not over.
+    BreakPromise,
+    /// Leases: one promise is enough, however many may be evicted.
+    OnePromise,
     /// A scan is answered before the barrier.
     ScanBeforeBarrier,
     /// A scan does not list sessions of which the home knows only the owner.

@@ -1,7 +1,7 @@
 //! Commands of this member's own clients: find the owner, have it run them, answer in time (R9, R12).
 
 use super::home::Queued;
-use super::record::slot;
+use super::record::{Slot, slot};
 use super::{Engine, Output};
 use crate::Millis;
 use crate::command::{Command, CommandError, Key, Reply};
@@ -114,15 +114,19 @@ impl Engine {
 
     /// Another member asks for a command to be run.
     pub(super) fn handle_forward(&mut self, from: Member, request: u64, key: Key, command: Command) {
-        let Some(view) = self.current() else { return };
         let slot = slot(&key);
-        let queued = Queued { origin: from, request, command, deadline: self.now + self.config.ack_timeout };
-        let owner = self.sessions.get(&slot).map(|record| record.owner);
+        self.run_anywhere(&slot, Queued { origin: from, request, command, deadline: self.now + self.config.ack_timeout });
+    }
+
+    /// Runs a command here, or says who should.
+    pub(super) fn run_anywhere(&mut self, slot: &Slot, queued: Queued) {
+        let Some(view) = self.current() else { return };
+        let owner = self.sessions.get(slot).map(|record| record.owner);
         match owner {
-            Some(owner) if owner == self.me => self.run(&slot, queued),
-            _ if self.is_home(&view, slot.0) => self.run_at_home(&slot, queued),
-            Some(owner) if view.has(owner) => self.redirect(from, request, Some(owner.id)),
-            _ => self.redirect(from, request, None),
+            Some(owner) if owner == self.me => self.run(slot, queued),
+            _ if self.is_home(&view, slot.0) => self.run_at_home(slot, queued),
+            Some(owner) if view.has(owner) => self.redirect(queued.origin, queued.request, Some(owner.id)),
+            _ => self.redirect(queued.origin, queued.request, None),
         }
     }
 
@@ -166,6 +170,7 @@ impl Engine {
             };
             self.complete(request, Reply::Error(error));
         }
+        self.time_out_stalled();
         let now = self.now;
         self.homeq.retain(|_, waiting| {
             waiting.retain(|queued| queued.deadline > now);

@@ -58,6 +58,9 @@ impl Engine {
     /// Runs, redirects, answers or queues a command that came to this home.
     pub(super) fn run_at_home(&mut self, slot: &Slot, queued: Queued) {
         let Some(view) = self.current() else { return };
+        if !self.has_lease() {
+            return self.stall(slot, queued);
+        }
         let key = &slot.1;
         let held = self.sessions.get(slot).map(|record| (record.term, record.owner));
         if let Some((_, owner)) = held

@@ -6,9 +6,10 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::broken::BrokenRule;
+use super::lease::Promises;
 use super::{Engine, Output};
 use crate::Millis;
-use crate::view::{Member, NodeId, Version, View};
+use crate::view::{Member, MemberSet, NodeId, Version, View};
 use crate::wire::{self, Frame, Ident, Message, WIRE_VERSIONS};
 
 /// A connection, as the runtime numbers them; a number is never used twice in the life of a process.
@@ -47,6 +48,9 @@ pub(super) struct Link {
     /// It is dead beyond doubt.
     pub(super) proven_dead: bool,
     pub(super) suspected_at: Option<Millis>,
+    /// Whom the peer hears.
+    pub(super) heard: MemberSet,
+    pub(super) promises: Promises,
     pub(super) proof_sought_at: Option<Millis>,
     dialing_since: Option<Millis>,
     dial_at: Millis,
@@ -82,6 +86,8 @@ impl Link {
             refused: false,
             proven_dead: false,
             suspected_at: None,
+            heard: MemberSet::EMPTY,
+            promises: Promises::default(),
             proof_sought_at: None,
             dialing_since: None,
             dial_at: now,
@@ -150,16 +156,23 @@ impl Engine {
         match frame {
             Frame::Ident(ident) => self.handle_ident(conn, ident),
             Frame::View(view) => {
-                let is_of_member = || self.links.values().any(|link| link.conn == Some(conn));
-                if !(self.broken.is(BrokenRule::IgnoreShownView) && is_of_member()) {
+                let of_member = self.links.values_mut().find(|link| link.conn == Some(conn));
+                let ignored = self.broken.is(BrokenRule::IgnoreShownView) && of_member.is_some();
+                if let Some(link) = of_member.filter(|link| !view.has(link.peer)) {
+                    link.promises.has_ended = true;
+                }
+                if !ignored {
                     self.adopt(view);
                 }
             }
             Frame::Resume { to, last } => self.handle_resume(conn, to, last),
             Frame::Data { seq, message } => self.handle_data(conn, seq, message),
-            Frame::Heartbeat { ack } => {
+            Frame::Heartbeat { ack, sent, echo, lease, asks, heard } => {
                 if let Some(link) = self.links.values_mut().find(|link| link.conn == Some(conn) && link.ready) {
                     link.acknowledged(ack);
+                    link.heard = heard;
+                    let from = link.peer;
+                    self.handle_promise(from, sent, echo, lease, asks);
                 }
             }
         }
@@ -243,6 +256,7 @@ impl Engine {
         }
         connection.resumed = true;
         link.ready = true;
+        let id = link.peer.id;
         if !self.broken.is(BrokenRule::TakeTwice) {
             link.acknowledged(last);
         }
@@ -254,6 +268,7 @@ impl Engine {
         for bytes in again {
             self.out(Output::Send { conn, bytes });
         }
+        self.beat(id);
     }
 
     fn handle_data(&mut self, conn: ConnId, seq: u64, message: Message) {
@@ -339,18 +354,13 @@ impl Engine {
     /// Signs of life, acknowledgements, attempts to connect, and connections that are of no use.
     pub(super) fn tick_links(&mut self) {
         let (now, interval) = (self.now, self.config.heartbeat_interval);
-        let mut beats = Vec::new();
-        for link in self.links.values_mut() {
-            let is_due = link.last > link.last_acked || now.saturating_sub(link.last_sent) >= interval;
-            if let Some(conn) = link.conn.filter(|_| link.ready && is_due) {
-                link.last_acked = link.last;
-                link.last_sent = now;
-                beats.push((conn, link.last));
-            }
-        }
-        for (conn, ack) in beats {
-            self.send_frame(conn, &Frame::Heartbeat { ack });
-        }
+        let asks = self.asks_for_lease();
+        let is_due = |link: &Link| {
+            let is_due = asks || link.last > link.last_acked || now.saturating_sub(link.last_sent) >= interval;
+            (link.ready && is_due).then_some(link.peer.id)
+        };
+        let due: Vec<NodeId> = self.links.values().filter_map(is_due).collect();
+        due.into_iter().for_each(|id| self.beat(id));
         let is_bound = |conn: &ConnId| self.links.values().any(|link| link.conn == Some(*conn));
         let useless = |(conn, connection): (&ConnId, &Connection)| {
             (now.saturating_sub(connection.opened) > UNBOUND_LIMIT && !is_bound(conn)).then_some(*conn)
@@ -360,6 +370,26 @@ impl Engine {
             self.close(conn);
         }
         self.dial_due();
+    }
+
+    /// A sign of life.
+    pub(super) fn beat(&mut self, id: NodeId) {
+        let (now, asks, heard) = (self.now, self.asks_for_lease(), self.heard());
+        let (echo, lease) = self.promise(id);
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let Some(conn) = link.conn.filter(|_| link.ready) else { return };
+        link.last_acked = link.last;
+        link.last_sent = now;
+        let ack = link.last;
+        self.send_frame(conn, &Frame::Heartbeat { ack, sent: now, echo, lease, asks, heard });
+    }
+
+    /// Whom this member hears.
+    pub(super) fn heard(&self) -> MemberSet {
+        let mut heard: MemberSet =
+            self.links.values().filter(|link| link.ready && link.suspected_at.is_none()).map(|link| link.peer.id).collect();
+        heard.insert(self.me.id);
+        heard
     }
 
     /// Asks for connections to members to which there is none.

@@ -238,6 +238,7 @@ impl Engine {
                 if self.membership.is_finishing && is_empty && (self.barrier || self.broken.is(BrokenRule::LeaveBeforeBarrier)) {
                     let mut new = next(view);
                     new.members.remove(&self.me.id);
+                    self.resign();
                     self.propose(view.version, new);
                 }
             }

@@ -17,6 +17,7 @@ mod client;
 mod detector;
 mod home;
 mod keeper;
+mod lease;
 mod link;
 mod membership;
 mod owner;
@@ -45,6 +46,7 @@ pub use status::{LinkStatus, MemberPhase, SessionStatus, Status};
 
 use client::ClientCommand;
 use home::{Pointer, Queued, Transfer};
+use lease::Leases;
 use link::{Connection, Link};
 use membership::Membership;
 use record::{Record, Slot};
@@ -259,6 +261,7 @@ pub struct Engine {
     confirms: MemberSet,
     confirmed: bool,
 
+    leases: Leases,
     links: BTreeMap<NodeId, Link>,
     conns: BTreeMap<ConnId, Connection>,
 
@@ -298,6 +301,7 @@ impl Engine {
             reports: BTreeMap::new(),
             confirms: MemberSet::EMPTY,
             confirmed: false,
+            leases: Leases::default(),
             links: BTreeMap::new(),
             conns: BTreeMap::new(),
             commands: BTreeMap::new(),
@@ -316,6 +320,7 @@ impl Engine {
     pub fn handle_tick(&mut self, now: Millis) {
         self.detect_own_pause(now);
         self.now = now;
+        self.release_reports();
         self.expire_due();
         self.sweep_unsettled();
         self.sweep_tombstones();

@@ -15,6 +15,9 @@ const MIGRATE_AFTER: u32 = 2;
 impl Engine {
     /// Runs `queued` on a session that this member owns.
     pub(super) fn run(&mut self, slot: &Slot, queued: Queued) {
+        if !self.has_lease() {
+            return self.stall(slot, queued);
+        }
         let Some(record) = self.sessions.get_mut(slot) else { return };
         let Some(own) = record.own.as_deref_mut() else { return };
         // Whoever asked has given up on these: they would only pile up while a holder is silent.
@@ -209,7 +212,7 @@ impl Engine {
     /// Deletes what is at the end of its life (R18), as a write like any other.
     pub(super) fn expire_due(&mut self) {
         while let Some((at, slot)) = self.deadlines.first().cloned() {
-            if at > self.now {
+            if at > self.now || !self.has_lease() {
                 return;
             }
             let own = self.sessions.get_mut(&slot).and_then(|record| record.own.as_deref_mut());

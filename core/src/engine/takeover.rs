@@ -58,6 +58,7 @@ impl Engine {
             self.transfers.clear();
         }
         let (epoch, clock) = (view.version.epoch, self.clock);
+        let mut messages = Vec::new();
         for (id, reports) in by_home {
             if id == self.me.id {
                 reports.into_iter().for_each(|report| self.keep_report(self.me, report));
@@ -66,10 +67,11 @@ impl Engine {
             let mut parts = reports.chunks(SYNC_PART).map(<[Report]>::to_vec).collect::<Vec<_>>();
             let last_part = parts.pop().unwrap_or_default();
             for reports in parts {
-                self.send(id, Message::Sync { epoch, clock, last: false, reports });
+                messages.push((id, Message::Sync { epoch, clock, last: false, reports }));
             }
-            self.send(id, Message::Sync { epoch, clock, last: true, reports: last_part });
+            messages.push((id, Message::Sync { epoch, clock, last: true, reports: last_part }));
         }
+        self.hold_reports(messages);
     }
 
     fn keep_report(&mut self, from: Member, report: Report) {
@@ -104,6 +106,7 @@ impl Engine {
             return;
         }
         self.barrier = true;
+        self.note_barrier();
         self.unbroken = vec![view.full()];
         self.old_pointers.clear();
         let mut slots: BTreeSet<Slot> = self.reports.keys().chain(self.homeq.keys()).map(slot).collect();

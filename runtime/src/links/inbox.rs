@@ -62,13 +62,17 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use holdfast_core::wire::{Ident, WIRE_VERSIONS};
-    use holdfast_core::{Member, NodeId};
+    use holdfast_core::{Member, MemberSet, NodeId};
 
     use super::*;
 
     fn greeting() -> Frame {
         let member = Member { id: NodeId::new(1).expect("a place"), incarnation: 7 };
         Frame::Ident(Ident { versions: WIRE_VERSIONS, cluster: "c".repeat(40), member, pod_uid: "u".repeat(36) })
+    }
+
+    fn heartbeat(ack: u64) -> Frame {
+        Frame::Heartbeat { ack, sent: 1, echo: None, lease: 0, asks: false, heard: MemberSet::EMPTY }
     }
 
     fn feed(inbox: &mut Inbox, bytes: &[u8]) -> Result<Vec<Frame>, InboxError> {
@@ -79,7 +83,7 @@ mod tests {
     #[test]
     fn frames_come_out_whole_and_in_order() {
         let mut frames = vec![greeting()];
-        frames.extend((1..=3).map(|ack| Frame::Heartbeat { ack }));
+        frames.extend((1..=3).map(heartbeat));
         let bytes: Vec<u8> = frames.iter().flat_map(wire::encode).collect();
         let mut inbox = Inbox::default();
         let mut out = Vec::new();
@@ -98,7 +102,7 @@ mod tests {
 
     #[test]
     fn nothing_is_taken_from_a_stranger_that_does_not_introduce_itself() {
-        let frame = wire::encode(&Frame::Heartbeat { ack: 1 });
+        let frame = wire::encode(&heartbeat(1));
         assert_eq!(feed(&mut Inbox::default(), &frame), Err(InboxError::NoGreeting));
     }
 

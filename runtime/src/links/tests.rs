@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use holdfast_core::Member;
 use holdfast_core::wire::{self, Ident, WIRE_VERSIONS};
+use holdfast_core::{Member, MemberSet};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -58,8 +58,12 @@ fn greet(handle: &ConnHandle) {
     assert!(handle.send(wire::encode(&greeting())));
 }
 
+fn heartbeat(ack: u64) -> Frame {
+    Frame::Heartbeat { ack, sent: 1, echo: None, lease: 0, asks: false, heard: MemberSet::EMPTY }
+}
+
 fn beat(ack: u64) -> Bytes {
-    wire::encode(&Frame::Heartbeat { ack })
+    wire::encode(&heartbeat(ack))
 }
 
 impl End {
@@ -113,9 +117,9 @@ async fn frames_arrive_whole_and_in_order_both_ways() {
     assert!(to_a.send(beat(7)));
     to_a.flush();
     let mut expected = vec![greeting()];
-    expected.extend((0..1000).map(|ack| Frame::Heartbeat { ack }));
+    expected.extend((0..1000).map(heartbeat));
     assert_eq!(b.received(1001).await, expected);
-    assert_eq!(a.received(2).await, [greeting(), Frame::Heartbeat { ack: 7 }]);
+    assert_eq!(a.received(2).await, [greeting(), heartbeat(7)]);
 }
 
 #[tokio::test]
@@ -152,7 +156,7 @@ async fn closing_sends_the_rest_and_dropping_does_not_wait() {
     greet(&to_b);
     to_b.send(beat(1));
     to_b.close();
-    assert_eq!(b.received(2).await, [greeting(), Frame::Heartbeat { ack: 1 }]);
+    assert_eq!(b.received(2).await, [greeting(), heartbeat(1)]);
     b.closed().await;
     a.closed().await;
     drop(to_a);
