@@ -23,7 +23,7 @@ pub use duration::{Duration, ParseDurationError};
 pub use gateway_intent::GatewayIntent;
 pub use session_cluster::{
     Affinity, AffinitySource, AffinitySourceType, App, Gateway, Membership, Replication, Runtime, SessionCluster, SessionClusterSpec,
-    Sessions, StateTransfer, Workload,
+    Security, Sessions, StateTransfer, Tls, TlsMode, Workload,
 };
 pub use session_view::{MemberState, SessionView, SessionViewSpec, ViewMember};
 pub use status::{ClusterMember, ClusterMemberState, GatewayStatus, SessionClusterStatus, ViewStatus};

@@ -45,6 +45,14 @@ pub const SERVICE_PORT: u16 = 80;
 pub const TOKEN_KEY: &str = "token";
 /// Directory where the admin token is mounted.
 pub const TOKEN_DIR: &str = "/etc/holdfast/admin";
+/// Directory where a member's certificate, its key and the authorities are mounted.
+pub const TLS_DIR: &str = "/etc/holdfast/tls";
+/// Key of a member's certificate in its Secret, and the file name it is mounted as.
+pub const CERTIFICATE_KEY: &str = "tls.crt";
+/// Key of the private key that belongs to it.
+pub const PRIVATE_KEY_KEY: &str = "tls.key";
+/// Key of the authorities by which members check each other.
+pub const AUTHORITIES_KEY: &str = "ca.crt";
 /// Directory that a member's runtime shares with the application (sockets).
 pub const RUN_DIR: &str = "/run/holdfast";
 /// Key of the gateway's instructions in its ConfigMap.
@@ -102,6 +110,22 @@ pub fn view(cluster: &str) -> String {
 /// Secret with the admin token.
 pub fn admin_secret(cluster: &str) -> String {
     format!("{cluster}-admin")
+}
+
+/// Secret with the members' certificate, its key and the authorities by which they check each other.
+pub fn tls_secret(cluster: &str) -> String {
+    format!("{cluster}-tls")
+}
+
+/// Secret with the authorities' keys: the operator's own, mounted nowhere.
+pub fn authority_secret(cluster: &str) -> String {
+    format!("{cluster}-ca")
+}
+
+/// What the certificate of every member says, as a URI: which cluster it belongs to. A URI and not a host name, because a member is whoever belongs to
+/// the cluster, wherever it runs, and because nobody else takes such a certificate for that of a host.
+pub fn member_identity(namespace: &str, cluster: &str) -> String {
+    format!("spiffe://holdfast/ns/{namespace}/cluster/{cluster}")
 }
 
 /// PodDisruptionBudget of the members.

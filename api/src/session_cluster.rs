@@ -36,7 +36,9 @@ use crate::{ByteSize, Duration, SessionClusterStatus, rules};
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$')")
-        .message("metadata.name must be 1 to 40 characters: lower case letters, digits and '-', starting with a letter and not ending with '-'")
+        .message("metadata.name must be 1 to 40 characters: lower case letters, digits and '-', starting with a letter and not ending with '-'"),
+    validation = Rule::new("self.spec.replicas == 0 || self.spec.security.tls.mode == oldSelf.spec.security.tls.mode")
+        .message("spec.security.tls.mode can only be changed together with spec.replicas: 0: members with TLS and members without cannot reach each other")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SessionClusterSpec {
@@ -75,6 +77,10 @@ pub struct SessionClusterSpec {
     /// The gateway, which keeps each user on the member that owns their session.
     #[serde(default)]
     pub gateway: Gateway,
+
+    /// How members know each other.
+    #[serde(default)]
+    pub security: Security,
 }
 
 /// What runs in each member beside the application.
@@ -253,6 +259,34 @@ pub struct Gateway {
     /// Resources of the gateway's container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
+}
+
+/// How members know each other.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Security {
+    /// Encryption of the links between members.
+    #[serde(default)]
+    pub tls: Tls,
+}
+
+/// Encryption of the links between members.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Tls {
+    /// Who makes the certificates. Can only be changed while there are no members.
+    #[serde(default)]
+    pub mode: TlsMode,
+}
+
+/// Who makes the certificates of the members.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsMode {
+    /// The operator does, and renews them: members take links with mutual TLS only.
+    #[default]
+    Managed,
+    /// Nobody: links are plain TCP. Whoever reaches port 4000 reads and writes sessions.
+    Disabled,
 }
 
 fn default_replicas() -> u32 {

@@ -1,6 +1,6 @@
 //! The CEL rules of the resources, run as the API server would: what passes, and what the refusal says.
 
-use holdfast_api::{Duration, MemberState, SessionCluster, SessionClusterSpec, SessionView, SessionViewSpec, ViewMember};
+use holdfast_api::{Duration, MemberState, SessionCluster, SessionClusterSpec, SessionView, SessionViewSpec, TlsMode, ViewMember};
 use k8s_openapi::api::core::v1::EnvVar;
 use kube::core::cel::{validate_cel, validate_cel_update};
 
@@ -85,6 +85,15 @@ fn the_number_of_copies_is_fixed_at_creation() {
     new.spec.replication.copies = 2;
     let refused = validate_cel_update(&new, &old).expect_err("refused").to_string();
     assert!(refused.contains("spec.replication.copies cannot be changed after creation"), "{refused}");
+}
+
+#[test]
+fn encryption_is_changed_only_while_there_are_no_members() {
+    let (old, mut new) = (cluster(|_| ()), cluster(|spec| spec.security.tls.mode = TlsMode::Disabled));
+    let refused = validate_cel_update(&new, &old).expect_err("refused").to_string();
+    assert!(refused.contains("spec.security.tls.mode can only be changed together with spec.replicas: 0"), "{refused}");
+    new.spec.replicas = 0;
+    validate_cel_update(&new, &old).expect("nobody is there to be cut off");
 }
 
 fn view(epoch: u64, sub: u64, members: &[u32]) -> SessionView {
