@@ -1,83 +1,68 @@
-//! What has to hold, and when a loss is excused: only while more members failed since all was last protected than the copies can bear.
+//! What has to hold: at any time, at rest, and in the history of each session.
+
+use std::collections::BTreeSet;
 
 use holdfast_core::engine::MemberPhase;
-use holdfast_core::{Member, NodeId, View};
+use holdfast_core::{Command, Key, MemberSet};
 
 use crate::history::{MAX_OPERATIONS, Operation, Verdict, judge};
 use crate::world::World;
 
-/// Counts failures since the arbiter last showed a settled view.
-#[derive(Default)]
-pub(crate) struct Failures {
-    count: usize,
-    /// How many of them were crashes: evictions alone must never lose anything.
-    crashes: usize,
-    tolerated: usize,
-    /// When more failed than the copies can bear, and when all that was left was protected again.
-    pub(crate) excused: Vec<(u64, Option<u64>)>,
-}
-
-impl Failures {
-    fn failed(&mut self, now: u64) {
-        self.count += 1;
-        if self.count > self.tolerated && self.crashes > 0 {
-            self.excused.push((now, None));
-        }
-    }
-
-    pub(crate) fn crashed(&mut self, member: Member, view: &View, now: u64) {
-        if view.has(member) && view.voters().contains(member.id) {
-            self.crashes += 1;
-            self.failed(now);
-        }
-    }
-
-    pub(crate) fn evicted(&mut self, before: &View, id: NodeId, now: u64) {
-        if before.voters().contains(id) {
-            self.failed(now);
-        }
-    }
-
-    pub(crate) fn committed(&mut self, before: &View, view: &View, alive: &[Member], now: u64) {
-        let full = view.full().len();
-        if view.version.sub > before.version.sub && view.version.epoch == before.version.epoch {
-            self.tolerated = usize::from(view.copies).min(full.saturating_sub(1));
-            self.crashes = view.voters().iter().filter_map(|id| view.member(id)).filter(|member| !alive.contains(member)).count();
-            self.count = self.crashes;
-            self.excused.iter_mut().for_each(|(_, until)| *until = until.or(Some(now)));
-        } else if view.voters().len() == before.voters().len() && full < before.full().len() {
-            // A member begins to leave: what it held is given away before all is settled again.
-            self.tolerated = self.tolerated.min(full.saturating_sub(1));
-        }
-    }
-}
+/// How much may wait for one member beyond `queue_bytes`, beside what all sessions take, in bytes: what is no write, such as answers and reports.
+const OVER_LIMIT: u64 = 64 << 10;
 
 impl World {
     /// At most one member of the arbiter's view owns a session.
     pub(crate) fn check_owners(&mut self) {
-        let view = self.arbiter.view().clone();
-        for key in self.keys.clone() {
-            let owns = |host: &&crate::world::Host| {
-                host.engine.as_ref().is_some_and(|engine| {
-                    let member = engine.member();
-                    view.has(member) && engine.session(&key).is_some_and(|session| session.owner == member)
-                })
+        if !std::mem::take(&mut self.is_touched) {
+            return;
+        }
+        let view = self.arbiter.view();
+        let mut violation = None;
+        for key in &self.keys {
+            let owns = |engine: &&holdfast_core::engine::Engine| {
+                let member = engine.member();
+                view.has(member) && engine.session(key).is_some_and(|session| session.owner == member)
             };
-            let owners = self.hosts.iter().filter(owns).count();
+            let owners = self.engines().filter(owns).count();
             if owners > 1 {
-                self.violate(format!("{owners} owners of {key:?}"));
+                violation = Some(format!("{owners} owners of {key:?}"));
             }
+        }
+        violation.into_iter().for_each(|what| self.violate(what));
+        if self.now.is_multiple_of(32) {
+            self.check_bounds();
+        }
+    }
+
+    /// Nothing grows without a bound.
+    fn check_bounds(&mut self) {
+        let content: u64 = 1_200 * self.setup.keys as u64 + 300 * self.setup.crowd as u64;
+        let limit = self.setup.queue_bytes;
+        let most = self.engines().flat_map(|engine| engine.status().links).map(|link| link.unacked_bytes).max().unwrap_or_default();
+        self.stats.most_over_limit = self.stats.most_over_limit.max(most.saturating_sub(limit));
+        if most > limit + content + OVER_LIMIT {
+            self.violate(format!("{most} bytes wait for one member, though writes are refused from {limit} on"));
         }
     }
 
     /// Whether nothing is left to be done anywhere.
     pub(crate) fn is_at_rest(&self) -> bool {
         let view = self.arbiter.view();
-        let running = self.hosts.iter().filter_map(|host| host.engine.as_ref());
         let mut count = 0;
-        for status in running.map(|engine| engine.status()) {
+        for status in self.engines().map(|engine| engine.status()) {
             count += 1;
-            let is_idle = status.phase == MemberPhase::Active && status.barrier && status.commands == 0;
+            let host = &self.hosts[usize::from(status.member.id.get())];
+            let is_drained = host.is_drained;
+            // Who is the last to own anything waits for somebody who can take it.
+            let is_last = (is_drained || host.is_finishing) && view.full().len() == 1 && view.is_full(status.member.id);
+            let is_placed = match status.phase {
+                MemberPhase::Active => !is_drained,
+                MemberPhase::Drained => is_drained && status.kept == 0,
+                MemberPhase::Draining => is_last,
+                _ => false,
+            };
+            let is_idle = is_placed && status.barrier && status.commands == 0;
             let is_settled = status.unsettled == 0 && status.transfers == 0;
             let is_quiet = status.links.iter().all(|link| link.is_ready && link.unacked_bytes == 0);
             let is_current = status.view.as_ref().is_some_and(|own| own.version == view.version);
@@ -88,13 +73,13 @@ impl World {
         count == view.members.len() && view.version.sub > 0 && view.budget == view.settled_budget()
     }
 
-    /// At rest every session is exactly where it belongs.
+    /// At rest every session is exactly where it belongs, and nothing waits anywhere.
     pub(crate) fn check_rest(&mut self) {
         let view = self.arbiter.view().clone();
-        for key in self.keys.clone() {
-            let mut held = holdfast_core::MemberSet::EMPTY;
+        for key in self.keys.iter().chain(&self.crowd).cloned().collect::<Vec<_>>() {
+            let mut held = MemberSet::EMPTY;
             let mut owner = None;
-            for engine in self.hosts.iter().filter_map(|host| host.engine.as_ref()) {
+            for engine in self.engines() {
                 let Some(session) = engine.session(&key) else { continue };
                 held.insert(engine.member().id);
                 if session.owner == engine.member() {
@@ -115,6 +100,34 @@ impl World {
                 let holders = session.holders;
                 self.violate(format!("at rest, {key:?} of {owner:?} is held by {held:?}, its owner says {holders:?}, wanted are {want:?}"));
             }
+            if session.size.is_none() {
+                self.violate(format!("at rest, {key:?} is still remembered though it was deleted"));
+            }
+        }
+        let waiting = self.engines().map(|engine| (engine.member(), engine.queues())).find(|(_, queues)| !queues.is_empty());
+        if let Some((member, queues)) = waiting {
+            self.violate(format!("at rest, something waits at {member:?}: {queues:?}"));
+        }
+        let lost = self.created.iter().find(|key| !self.is_live(key)).cloned();
+        if let Some(key) = lost.filter(|_| self.failures.excused.is_empty()) {
+            self.violate(format!("{key:?} of the crowd is lost"));
+        }
+    }
+
+    /// Whether some member owns a session with content.
+    fn is_live(&self, key: &Key) -> bool {
+        let owns = |engine: &holdfast_core::engine::Engine| {
+            engine.session(key).is_some_and(|session| session.owner == engine.member() && session.size.is_some())
+        };
+        self.engines().any(owns)
+    }
+
+    /// At rest a scan lists exactly what there is.
+    pub(crate) fn check_listed(&mut self, host: usize, listed: &BTreeSet<Key>) {
+        let live: BTreeSet<Key> = self.keys.iter().chain(&self.crowd).filter(|key| self.is_live(key)).cloned().collect();
+        if live != *listed {
+            let (missing, wrong): (Vec<_>, Vec<_>) = (live.difference(listed).collect(), listed.difference(&live).collect());
+            self.violate(format!("at rest, a scan at host {host} does not list {missing:?}, and lists {wrong:?}, which are not there"));
         }
     }
 
@@ -124,29 +137,31 @@ impl World {
             self.stats.excused += 1;
         }
         for key in self.keys.clone() {
-            let mut operations: Vec<Operation> =
-                self.operations.values().map(|(_, operation)| operation).filter(|operation| operation.key == key).cloned().collect();
-            operations.retain(|operation| {
-                let is_read = operation.command.as_ref().is_some_and(holdfast_core::Command::is_read_only);
-                !(is_read && operation.answered.is_none())
-            });
-            for (at, until) in self.failures.excused.iter().take(8) {
-                operations.push(Operation { key: key.clone(), command: None, invoked: *at, answered: None, reply: None, until: *until });
-            }
+            let operations = self.history(&key);
+            self.stats.longest_history = self.stats.longest_history.max(operations.len() as u64);
             if operations.len() > MAX_OPERATIONS {
                 self.stats.undecided += 1;
                 continue;
             }
-            let verdict = judge(&operations);
+            let verdict = judge(&operations, self.rested);
             self.stats.undecided += u64::from(verdict == Verdict::Undecided);
             if verdict == Verdict::Violated {
-                let line = |operation: &Operation| {
-                    let (invoked, answered) = (operation.invoked, operation.answered);
-                    format!("\n  [{invoked}..{answered:?}] {:?} -> {:?}", operation.command, operation.reply)
-                };
-                let lines: String = operations.iter().map(line).collect();
+                let lines: String = operations.iter().map(|operation| format!("\n  {operation}")).collect();
                 self.violate(format!("{key:?} is not linearizable:{lines}"));
             }
         }
+    }
+
+    /// All that clients did to a session, and the losses that are excused.
+    pub(crate) fn history(&self, key: &Key) -> Vec<Operation> {
+        let is_useless_read =
+            |operation: &Operation| operation.answered.is_none() && operation.command.as_ref().is_some_and(Command::is_read_only);
+        let of_key = self.operations.values().filter(|operation| operation.key == *key && !is_useless_read(operation));
+        let mut operations: Vec<Operation> = of_key.cloned().collect();
+        for (at, until) in self.failures.excused.iter().take(8) {
+            operations.push(Operation::loss(key.clone(), *at, *until));
+        }
+        operations.sort_by_key(|operation| operation.invoked);
+        operations
     }
 }

@@ -1,11 +1,16 @@
 //! What clients saw, and whether one order of all operations explains it (linearizability, Herlihy and Wing 1990), by search with memory as in Wing
 //! and Gong's and Lowe's checkers. The sequential meaning of a command is the product's own pure function.
+//!
+//! `stateright`'s tester is the reference: the tests give it every history that it can judge, and compare. It is not used in runs because it has no
+//! memory of states, so that histories of more than a dozen operations take it too long, knows no losses that are excused for a time only, and no
+//! lives that end by themselves.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use bytes::Bytes;
 use holdfast_core::value::{Data, Value, apply, decide};
-use holdfast_core::{Command, Key, Reply};
+use holdfast_core::{Command, Expiry, Key, Reply};
 
 /// An operation of a client, or something that happened to a session.
 #[derive(Clone, Debug)]
@@ -24,14 +29,70 @@ pub struct Operation {
     pub until: Option<u64>,
 }
 
-type State = Option<Data>;
+impl Operation {
+    /// One that is not answered yet.
+    pub fn asked(key: Key, command: Command, invoked: u64) -> Operation {
+        Operation { key, command: Some(command), invoked, answered: None, reply: None, until: None }
+    }
 
-/// The most operations on one session that are looked at: sets of them are one machine word.
-pub const MAX_OPERATIONS: usize = 120;
+    /// The session may be lost from `invoked` on, but what is asked for after `until` is not affected.
+    pub fn loss(key: Key, invoked: u64, until: Option<u64>) -> Operation {
+        Operation { key, command: None, invoked, answered: None, reply: None, until }
+    }
+
+    /// Whether it gives the session an end of its life.
+    pub(crate) fn sets_life(&self) -> bool {
+        matches!(
+            self.command,
+            Some(Command::Set { expiry: Expiry::After(_), .. } | Command::GetEx { expiry: Expiry::After(_) } | Command::Expire { .. })
+        )
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let short = |text: String| if text.len() > 120 { format!("{}...", &text[..120]) } else { text };
+        let Some(command) = &self.command else { return write!(f, "[{}..{:?}] may be lost", self.invoked, self.until) };
+        match (self.answered, &self.reply) {
+            (Some(answered), Some(reply)) => {
+                write!(f, "[{}..{answered}] {} -> {}", self.invoked, short(format!("{command:?}")), short(format!("{reply:?}")))
+            }
+            _ => write!(f, "[{}..] {} -> no answer", self.invoked, short(format!("{command:?}"))),
+        }
+    }
+}
+
+/// The content of a session, and when its life may end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Content {
+    data: Data,
+    life: Option<Life>,
+}
+
+/// Owners' clocks run up to 1 % wrong, and copies live longer by their time on the way: expiry may come late, never early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Life {
+    /// It does not end before this.
+    earliest: u64,
+    /// Nor does it last longer than this from when everything is at rest.
+    millis: u64,
+}
+
+type State = Option<Content>;
+
+/// Operations on one session that are done: as many as are looked at.
+type Done = [u64; WORDS];
+const WORDS: usize = 8;
+
+/// The most operations on one session that are looked at.
+pub const MAX_OPERATIONS: usize = 64 * WORDS;
 
 /// How many states are looked at before a history counts as undecided: the problem is NP-complete, and some histories with many unanswered
 /// operations would take hours.
 const MAX_STATES: usize = 300_000;
+
+/// An end of life that no clock shows: it stands for the one that the state has.
+const SOME_LIFE: u64 = 1 << 40;
 
 /// What a search found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,15 +105,16 @@ pub enum Verdict {
     Undecided,
 }
 
-/// Whether some order of `operations`, all on one session, explains all the answers.
-pub fn judge(operations: &[Operation]) -> Verdict {
+/// Whether some order of `operations`, all on one session, explains all the answers. Whatever has an end of its life must have come to it in time
+/// once nothing is under way any more, which is from `rested` on.
+pub fn judge(operations: &[Operation], rested: Option<u64>) -> Verdict {
     assert!(operations.len() <= MAX_OPERATIONS, "{} operations are too many", operations.len());
     // Those with an answer first: an unanswered one is only worth a try where nothing else explains the next answer.
     let mut operations = with_unseen_values_alike(operations);
     operations.sort_by_key(|operation| (operation.answered.is_none(), operation.answered, operation.invoked));
-    let must = operations.iter().enumerate().filter(|(_, op)| op.answered.is_some()).fold(0u128, |set, (i, _)| set | 1 << i);
-    let mut search = Search { operations: &operations, must, seen: HashSet::new() };
-    match search.explains(0, None) {
+    let must = operations.iter().filter(|operation| operation.answered.is_some()).count();
+    let mut search = Search { operations: &operations, must, rested, seen: HashSet::new() };
+    match search.explains([0; WORDS], 0, None) {
         true => Verdict::Linearizable,
         false if search.seen.len() >= MAX_STATES => Verdict::Undecided,
         false => Verdict::Violated,
@@ -66,13 +128,14 @@ fn with_unseen_values_alike(operations: &[Operation]) -> Vec<Operation> {
         match reply {
             Reply::Bytes(bytes) => seen.extend([bytes.clone()]),
             Reply::Map(fields) => seen.extend(fields.iter().map(|(_, value)| value.clone())),
+            Reply::Array(values) => seen.extend(values.iter().flatten().cloned()),
             _ => {}
         }
     }
     let mut operations = operations.to_vec();
     for operation in &mut operations {
         let values: Vec<&mut Bytes> = match &mut operation.command {
-            Some(Command::Set { value, .. }) => vec![value],
+            Some(Command::Set { value, .. } | Command::HashSetIfAbsent { value, .. }) => vec![value],
             Some(Command::HashSet { fields }) => fields.iter_mut().map(|(_, value)| value).collect(),
             _ => Vec::new(),
         };
@@ -84,105 +147,110 @@ fn with_unseen_values_alike(operations: &[Operation]) -> Vec<Operation> {
 }
 
 struct Search<'a> {
+    /// Those that must be explained come first, in the order of their answers.
     operations: &'a [Operation],
-    must: u128,
-    seen: HashSet<(u128, State)>,
+    must: usize,
+    rested: Option<u64>,
+    seen: HashSet<(Done, State)>,
+}
+
+fn is_done(done: &Done, i: usize) -> bool {
+    done[i / 64] >> (i % 64) & 1 == 1
 }
 
 impl Search<'_> {
-    fn explains(&mut self, done: u128, state: State) -> bool {
-        if done & self.must == self.must {
+    /// `first`: all before it are done.
+    fn explains(&mut self, done: Done, mut first: usize, state: State) -> bool {
+        while first < self.must && is_done(&done, first) {
+            first += 1;
+        }
+        if first == self.must {
             return true;
         }
         if self.seen.len() >= MAX_STATES || !self.seen.insert((done, state.clone())) {
             return false;
         }
-        let pending = |i: &usize| done >> i & 1 == 0;
-        let horizon = (0..self.operations.len()).filter(pending).filter_map(|i| self.operations[i].answered).min();
-        for i in (0..self.operations.len()).filter(pending) {
+        // Whatever comes next was asked for before any of the rest was answered.
+        let horizon = self.operations[first].answered.unwrap_or(u64::MAX);
+        for i in first..self.operations.len() {
             let operation = &self.operations[i];
-            if horizon.is_some_and(|horizon| operation.invoked > horizon) {
+            if is_done(&done, i) || operation.invoked > horizon {
                 continue;
             }
-            // Of operations without an answer that do the same, the first one is as good as any.
-            let is_first = |other: &Operation| {
-                other.command == operation.command && other.invoked <= operation.invoked && other.until == operation.until
-            };
-            if operation.answered.is_none()
-                && (0..i).filter(pending).any(|j| self.operations[j].answered.is_none() && is_first(&self.operations[j]))
-            {
+            if operation.answered.is_none() && (self.has_twin(&done, i) || self.is_over(&done, operation)) {
                 continue;
             }
-            let is_over = operation
-                .until
-                .is_some_and(|until| (0..self.operations.len()).any(|j| done >> j & 1 == 1 && self.operations[j].invoked > until));
-            if is_over {
-                continue;
-            }
-            let Some((reply, after)) = step(operation, &state) else { continue };
-            let fits = operation.answered.is_none() || operation.reply == reply;
-            // An unanswered operation without an effect need not be placed.
-            let is_idle = operation.answered.is_none() && after == state;
-            if fits && !is_idle && self.explains(done | 1 << i, after) {
-                return true;
+            for before in self.lives_on(&state, operation, horizon) {
+                let Some((reply, after)) = step(operation, &before) else { continue };
+                let fits = operation.answered.is_none() || fits(operation, reply, &before);
+                // An unanswered operation without an effect need not be placed.
+                let is_idle = operation.answered.is_none() && after == before;
+                let mut with = done;
+                with[i / 64] |= 1 << (i % 64);
+                if fits && !is_idle && self.explains(with, first, after) {
+                    return true;
+                }
             }
         }
         false
     }
+
+    /// Of operations without an answer that do the same, the first one is as good as any.
+    fn has_twin(&self, done: &Done, i: usize) -> bool {
+        let operation = &self.operations[i];
+        (self.must..i)
+            .filter(|j| !is_done(done, *j))
+            .map(|j| &self.operations[j])
+            .any(|other| other.command == operation.command && other.invoked <= operation.invoked && other.until == operation.until)
+    }
+
+    fn is_over(&self, done: &Done, operation: &Operation) -> bool {
+        operation.until.is_some_and(|until| (0..self.operations.len()).any(|j| is_done(done, j) && self.operations[j].invoked > until))
+    }
+
+    /// What `operation` may find: the state, or nothing if its life may have ended; it takes effect before `horizon` and before its answer.
+    fn lives_on(&self, state: &State, operation: &Operation, horizon: u64) -> Vec<State> {
+        let Some(life) = state.as_ref().and_then(|content| content.life) else { return vec![state.clone()] };
+        let latest = operation.answered.unwrap_or(u64::MAX).min(horizon);
+        let must_end = self.rested.is_some_and(|rested| operation.invoked > rested + life.millis * 102 / 100 + 50);
+        let mut states = Vec::new();
+        if !must_end {
+            states.push(state.clone());
+        }
+        if latest >= life.earliest {
+            states.push(None);
+        }
+        states
+    }
+}
+
+/// Whether the answer is what the state gives; a time to live may be any that is possible.
+fn fits(operation: &Operation, reply: Option<Reply>, before: &State) -> bool {
+    let life = before.as_ref().and_then(|content| content.life);
+    if let (Some(Command::Ttl), Some(life), Some(Reply::Int(millis))) = (&operation.command, life, &operation.reply) {
+        let Ok(millis) = u64::try_from(*millis) else { return false };
+        let is_early = operation.answered.is_some_and(|answered| millis * 102 / 100 + 2 < life.earliest.saturating_sub(answered));
+        return millis <= life.millis && !is_early;
+    }
+    operation.reply == reply
 }
 
 fn step(operation: &Operation, state: &State) -> Option<(Option<Reply>, State)> {
     let Some(command) = &operation.command else { return Some((None, None)) };
-    let mut value = state.clone().map(|data| Value { data, expires_at: None });
-    let (reply, change) = decide(value.as_ref(), command, 0, u64::MAX);
+    let value = |content: &Content| Value { data: content.data.clone(), expires_at: content.life.map(|_| SOME_LIFE) };
+    let mut now = state.as_ref().map(value);
+    let (reply, change) = decide(now.as_ref(), command, 0, u64::MAX);
     if let Some(change) = change {
-        apply(&mut value, change, 0);
+        apply(&mut now, change, 0);
     }
-    Some((Some(reply), value.map(|value| value.data)))
-}
-
-#[cfg(test)]
-mod tests {
-    use holdfast_core::{Condition, Expiry};
-
-    use super::*;
-
-    fn set(value: &'static str, invoked: u64, answered: Option<u64>) -> Operation {
-        let command = Command::Set {
-            value: Bytes::from_static(value.as_bytes()),
-            expiry: Expiry::Never,
-            condition: Condition::Always,
-            return_old: false,
+    let after = now.map(|value| {
+        let life = match value.expires_at {
+            None => None,
+            Some(SOME_LIFE) => state.as_ref().and_then(|content| content.life),
+            // The fastest clock is 1 % ahead, and the operation took effect after it was asked for.
+            Some(millis) => Some(Life { earliest: operation.invoked + millis * 98 / 100, millis }),
         };
-        Operation { key: Key::new(), command: Some(command), invoked, answered, reply: answered.map(|_| Reply::Ok), until: None }
-    }
-
-    fn get(value: &'static str, invoked: u64, answered: u64) -> Operation {
-        let reply = Some(Reply::Bytes(Bytes::from_static(value.as_bytes())));
-        Operation { key: Key::new(), command: Some(Command::Get), invoked, answered: Some(answered), reply, until: None }
-    }
-
-    #[test]
-    fn a_read_that_goes_back_is_found() {
-        assert_eq!(Verdict::Linearizable, judge(&[set("a", 0, Some(1)), set("b", 2, Some(3)), get("b", 4, 5)]));
-        assert_eq!(Verdict::Violated, judge(&[set("a", 0, Some(1)), set("b", 2, Some(3)), get("a", 4, 5)]));
-    }
-
-    #[test]
-    fn a_write_without_an_answer_may_take_effect_late_or_never_but_only_once() {
-        assert_eq!(Verdict::Linearizable, judge(&[set("a", 0, None), set("b", 2, Some(3)), get("b", 4, 5), get("a", 6, 7)]));
-        assert_eq!(Verdict::Linearizable, judge(&[set("a", 0, None), set("b", 2, Some(3)), get("b", 4, 5)]));
-        assert_eq!(Verdict::Violated, judge(&[set("a", 0, None), set("b", 2, Some(3)), get("a", 4, 5), get("b", 6, 7)]));
-    }
-
-    #[test]
-    fn an_excused_loss_explains_a_missing_value_and_nothing_else() {
-        let lost = Operation { key: Key::new(), command: None, invoked: 2, answered: None, reply: None, until: Some(6) };
-        let missing = Operation { reply: Some(Reply::Nil), ..get("", 4, 5) };
-        assert_eq!(Verdict::Violated, judge(&[set("a", 0, Some(1)), missing.clone()]));
-        assert_eq!(Verdict::Linearizable, judge(&[set("a", 0, Some(1)), lost.clone(), missing]));
-        assert_eq!(Verdict::Violated, judge(&[set("a", 0, Some(1)), lost.clone(), get("b", 4, 5)]));
-        let late = Operation { reply: Some(Reply::Nil), ..get("", 9, 10) };
-        assert_eq!(Verdict::Violated, judge(&[set("a", 0, Some(1)), lost, get("a", 7, 8), late]));
-    }
+        Content { data: value.data, life }
+    });
+    Some((Some(reply), after))
 }

@@ -1,46 +1,31 @@
 //! A seeded simulator of whole clusters: real [`holdfast_core::engine::Engine`]s under a pretend network, clock and arbiter, with everything that
-//! can go wrong going wrong, and a check of each history. A seed always gives the same run.
+//! can go wrong going wrong, and a check of each history. A seed always gives the same run; what was done in it is written down, so that it can be
+//! shortened and kept.
 
+mod action;
 mod arbiter;
+#[cfg(feature = "broken-rules")]
+mod broken;
+mod chaos;
 mod checks;
+mod clients;
+mod excuses;
 pub mod history;
 mod network;
+mod perform;
+mod rest;
 mod rng;
 mod scenario;
 mod schedule;
+mod setup;
+mod stats;
+mod step;
 mod world;
 
-use std::fmt;
-
-pub use world::Stats;
-
-/// What was wrong in a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// The seed that shows it.
-    pub seed: u64,
-    /// When, in milliseconds of the run.
-    pub at: u64,
-    /// What.
-    pub what: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "seed {} at {} ms: {}", self.seed, self.at, self.what)
-    }
-}
-
-/// Runs the schedule of `seed`, then heals everything and checks the history. With `trace`, prints what happens.
-pub fn run(seed: u64, trace: bool) -> Result<Stats, Violation> {
-    let mut world = world::World::new(seed, trace);
-    world.run().map_err(|what| Violation { seed, at: world.now(), what })?;
-    Ok(world.stats())
-}
-
-/// Runs the scripted schedule of a view that the home of a session never sees; the seed varies its timing.
-pub fn run_skipped_view(seed: u64) -> Result<Stats, Violation> {
-    let mut world = world::World::of(seed, 4, 1, false);
-    world.run_skipped_view().map_err(|what| Violation { seed, at: world.now(), what })?;
-    Ok(world.stats())
-}
+pub use action::{Action, Ask, Pod};
+#[cfg(feature = "broken-rules")]
+pub use broken::{Where, catch, shows};
+pub use rest::REST_WITHIN;
+pub use schedule::{Schedule, Violation, replay, run, run_kind, run_skipped_view};
+pub use setup::{Kind, Setup};
+pub use stats::Stats;

@@ -1,13 +1,15 @@
-//! `make sim`: as many schedules as fit into the time, or one seed with its trace.
+//! `make sim`: as many schedules as fit into the time, or one seed with its trace; or the check of the checker.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use holdfast_sim::Stats;
+use holdfast_sim::{Stats, Violation};
 
 /// Runs seeded schedules of a whole cluster and checks each history.
-#[derive(Parser)]
+#[derive(Clone, Parser)]
 struct Options {
     /// How long to run, in seconds.
     #[arg(long, default_value_t = 60)]
@@ -18,32 +20,129 @@ struct Options {
     /// How many seeds at the most.
     #[arg(long, default_value_t = u64::MAX)]
     runs: u64,
+    /// How many threads run schedules.
+    #[arg(long, default_value_t = 1)]
+    jobs: u64,
     /// Print what happens.
     #[arg(long)]
     trace: bool,
+    /// Break this rule, or `all` of them one after the other, and say after how many schedules it is noticed.
+    #[cfg(feature = "broken-rules")]
+    #[arg(long = "break", value_name = "RULE")]
+    broken: Option<String>,
+    /// With `--break`: look in schedules of this kind only, instead of where the table says; `any` for each of them.
+    #[cfg(feature = "broken-rules")]
+    #[arg(long, requires = "broken")]
+    kind: Option<String>,
+    /// Check that each broken rule is noticed within the number of schedules that the table says.
+    #[cfg(feature = "broken-rules")]
+    #[arg(long)]
+    check_the_checker: bool,
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    #[cfg(feature = "broken-rules")]
+    if options.check_the_checker || options.broken.is_some() {
+        return broken::check(&options);
+    }
+    explore(&options)
+}
+
+/// Runs schedules until the time is up or something is wrong.
+fn explore(options: &Options) -> ExitCode {
     let started = Instant::now();
-    let mut total = Stats::default();
-    let mut reported = started;
-    let mut runs = 0;
-    while runs < options.runs && started.elapsed() < Duration::from_secs(options.seconds) {
-        match holdfast_sim::run(options.seed + runs, options.trace) {
-            Ok(stats) => total += stats,
-            Err(violation) => {
-                println!("{violation}\nagain with: sim --seed {} --runs 1 --trace", violation.seed);
-                return ExitCode::FAILURE;
+    let (next, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let total = Mutex::new((0, Stats::default()));
+    let found: Mutex<Option<Box<Violation>>> = Mutex::new(None);
+    let work = || {
+        while !is_over.load(Ordering::Relaxed) && started.elapsed() < Duration::from_secs(options.seconds) {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= options.runs {
+                return;
+            }
+            match holdfast_sim::run(options.seed + index, options.trace) {
+                Ok(stats) => {
+                    let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
+                    total.0 += 1;
+                    total.1 += stats;
+                }
+                Err(violation) => {
+                    is_over.store(true, Ordering::Relaxed);
+                    found.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(Box::new(violation));
+                }
             }
         }
-        runs += 1;
-        if reported.elapsed() >= Duration::from_secs(5) {
-            reported = Instant::now();
-            eprintln!("{:4} s: {runs} schedules, no violation", started.elapsed().as_secs());
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..options.jobs.max(1)).map(|_| scope.spawn(work)).collect();
+        let mut reported = started;
+        while workers.iter().any(|worker| !worker.is_finished()) {
+            std::thread::sleep(Duration::from_millis(20));
+            if reported.elapsed() >= Duration::from_secs(5) {
+                reported = Instant::now();
+                let runs = total.lock().unwrap_or_else(PoisonError::into_inner).0;
+                eprintln!("{:4} s: {runs} schedules, no violation", started.elapsed().as_secs());
+            }
         }
+    });
+    let (runs, stats) = total.into_inner().unwrap_or_else(PoisonError::into_inner);
+    println!("{stats:?}");
+    if let Some(violation) = found.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return report(*violation);
     }
-    println!("{total:?}");
     println!("sim: {runs} schedules from seed {}, 0 violations", options.seed);
     ExitCode::SUCCESS
+}
+
+/// Prints what was wrong, and the shortest schedule that can be found for it.
+fn report(violation: Violation) -> ExitCode {
+    let seed = violation.schedule.setup.seed;
+    println!("{violation}\nagain with: sim --seed {seed} --runs 1 --trace");
+    ExitCode::FAILURE
+}
+
+#[cfg(feature = "broken-rules")]
+mod broken {
+    use super::{ExitCode, Instant, Options};
+    use holdfast_core::engine::BrokenRule;
+    use holdfast_sim::{Kind, Where, catch, shows};
+
+    /// Breaks one rule after the other.
+    pub(super) fn check(options: &Options) -> ExitCode {
+        let name = options.broken.as_deref().unwrap_or("all");
+        let rules = BrokenRule::ALL.iter().copied().filter(|rule| name == "all" || name == format!("{rule:?}"));
+        let (mut caught, mut missed, mut most) = (0, 0, 0);
+        let started = Instant::now();
+        for rule in rules {
+            let (place, limit) = shows(rule);
+            let places = match options.kind.as_deref() {
+                Some("any") => Kind::ALL.iter().map(|kind| Where::In(*kind)).collect(),
+                Some(name) => Kind::ALL.iter().filter(|kind| format!("{kind:?}") == name).map(|kind| Where::In(*kind)).collect(),
+                None => vec![place],
+            };
+            let limit = if options.check_the_checker { limit } else { options.runs.min(100_000) };
+            for place in places {
+                let began = Instant::now();
+                match catch(rule, place, limit) {
+                    Ok((runs, violation)) => {
+                        let first = violation.what.lines().next().unwrap_or_default();
+                        let what: String = first.chars().take(110).collect();
+                        println!(
+                            "{rule:?}: noticed in schedule {runs} of at most {limit}, {place:?}, {} ms: {what}",
+                            began.elapsed().as_millis()
+                        );
+                        caught += 1;
+                        most = most.max(runs);
+                    }
+                    Err(runs) => {
+                        println!("{rule:?}: NOT NOTICED in {runs} schedules, {place:?}, {} ms", began.elapsed().as_millis());
+                        missed += 1;
+                    }
+                }
+            }
+        }
+        println!("sim: {caught} broken rules noticed within {most} schedules, {missed} not, in {} s", started.elapsed().as_secs());
+        if missed == 0 && caught > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
 }

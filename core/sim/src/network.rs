@@ -83,6 +83,12 @@ impl Network {
         }
     }
 
+    /// The connections between two hosts.
+    pub(crate) fn between(&self, a: usize, b: usize) -> Vec<u64> {
+        let joins = |connection: &Connection| connection.ends == [a, b] || connection.ends == [b, a];
+        self.connections.iter().filter(|(_, connection)| joins(connection)).map(|(id, _)| *id).collect()
+    }
+
     /// A connection breaks: of what is under way each way, only so many frames may still arrive.
     pub(crate) fn break_off(&mut self, id: u64, keep: [usize; 2], at: u64) {
         let Some(connection) = self.connections.get_mut(&id) else { return };

@@ -8,6 +8,15 @@ impl Rng {
         Rng(seed.wrapping_mul(0x2545_F491_4F6C_DD1D) ^ 0xABCD_EF01_2345_6789)
     }
 
+    /// A generator for one matter only: what is drawn for it does not depend on what else happens, so that a schedule can be shortened.
+    pub(crate) fn of(seed: u64, matter: [u64; 4]) -> Rng {
+        let mut rng = Rng::new(seed);
+        for part in matter {
+            rng.0 = rng.next() ^ part.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        }
+        rng
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;

@@ -34,11 +34,12 @@ impl World {
         self.network.slow[0][OWNER] = 500;
         self.network.slow[HOME][OWNER] = 500;
         self.until(|world| world.arbiter.view().is_full(joiner))?;
-        let crash_at = self.now() + self.rng.between(5, 60);
+        let mut chance = self.draw(50, 0, 0);
+        let crash_at = self.now() + chance.between(5, 60);
         self.until(|world| world.now() >= crash_at)?;
         self.crash(JOINER, false);
         self.hosts[JOINER].is_wanted = false;
-        let mut writes = self.rng.chance(50).then_some(3);
+        let mut writes = chance.chance(50).then_some(3);
         for round in 0..100 {
             for _ in 0..8 {
                 self.step();

@@ -230,6 +230,9 @@ impl Engine {
                     self.propose_state(view, MemberState::Leave);
                 } else if self.membership.is_finishing && view.all().len() == 1 {
                     self.leave_for_good();
+                } else {
+                    // It stays the only one that owns anything until somebody else is full.
+                    self.settle(view);
                 }
             }
             Some(MemberState::Full) => self.settle(view),

@@ -42,7 +42,7 @@ use crate::view::{Member, MemberSet, NodeId, Version, View};
 pub use broken::BrokenRule;
 pub use link::ConnId;
 pub use membership::SwapOutcome;
-pub use status::{LinkStatus, MemberPhase, SessionStatus, Status};
+pub use status::{LinkStatus, MemberPhase, Queues, SessionStatus, Status};
 
 use client::ClientCommand;
 use home::{Pointer, Queued, Transfer};

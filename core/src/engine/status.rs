@@ -83,7 +83,50 @@ pub struct SessionStatus {
     pub ttl: Option<Millis>,
 }
 
+/// How much waits at a member: all of it is bounded, and nothing is left at rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queues {
+    /// Answers that wait for acknowledgements.
+    pub waiters: usize,
+    /// Commands that wait for the handoff of their session.
+    pub frozen: usize,
+    /// Commands that wait until this home knows who owns their session.
+    pub at_home: usize,
+    /// Commands of this member's clients that are to be routed again.
+    pub idle: usize,
+    /// Reports that wait for the barrier.
+    pub reports: usize,
+    /// Scans that are under way.
+    pub scans: usize,
+    /// Deleted sessions that are not forgotten.
+    pub tombstones: usize,
+    /// Transfers that are not confirmed.
+    pub transfers: usize,
+}
+
+impl Queues {
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        *self == Queues::default()
+    }
+}
+
 impl Engine {
+    /// How much waits here. It looks at every session.
+    pub fn queues(&self) -> Queues {
+        let owned = || self.sessions.values().filter_map(|record| record.own.as_deref());
+        Queues {
+            waiters: owned().map(|own| own.waiters.len()).sum(),
+            frozen: owned().map(|own| own.queue.len()).sum(),
+            at_home: self.homeq.values().map(Vec::len).sum(),
+            idle: self.idle.len(),
+            reports: self.reports.values().map(Vec::len).sum(),
+            scans: self.scans.len(),
+            tombstones: self.tombstones.len(),
+            transfers: self.transfers.len(),
+        }
+    }
+
     /// Who this member is in this life.
     pub fn member(&self) -> Member {
         self.me

@@ -1,0 +1,73 @@
+//! The end of every run: all faults end, everything has to come to rest in time, and every member has to see the same.
+
+use crate::action::Ask;
+use crate::setup::LONGEST_LIFE;
+use crate::world::World;
+
+/// How long a healed cluster may take until all is protected and nothing is left to be done, in milliseconds.
+pub const REST_WITHIN: u64 = 30_000;
+
+impl World {
+    /// Ends all faults, waits for rest, and has every member read every session and list all of them.
+    pub(crate) fn heal(&mut self) -> Result<(), String> {
+        self.log(|| "HEAL".into());
+        self.is_healing = true;
+        self.network.heal();
+        self.arbiter.is_up = true;
+        for host in 0..self.hosts.len() {
+            self.hosts[host].paused_until = 0;
+            if self.hosts[host].is_wanted && self.hosts[host].engine.is_none() {
+                let new_pod = self.hosts[host].is_node_down;
+                self.start(host, new_pod);
+            }
+        }
+        let healed = self.now;
+        self.come_to_rest()?;
+        self.stats.slowest_rest = self.now - healed;
+        if self.engines().next().is_none() {
+            return Ok(());
+        }
+        let rested = self.now;
+        self.rested = Some(rested);
+        let has_lives = self.operations.values().any(|operation| operation.sets_life());
+        while has_lives && self.now < rested + LONGEST_LIFE * 102 / 100 + 100 {
+            self.step();
+        }
+        for host in (0..self.hosts.len()).filter(|host| self.hosts[*host].engine.is_some()).collect::<Vec<_>>() {
+            self.scan(host, if self.crowd.is_empty() { 2 } else { 100 }, true);
+            for (index, key) in self.keys.clone().into_iter().enumerate() {
+                let ask = if index % 3 == 2 { Ask::Fields } else { Ask::Get };
+                self.ask(host, key, ask.command());
+            }
+        }
+        let asked = self.now;
+        while self.scans.values().any(|scan| scan.is_exact()) {
+            self.step();
+            if self.now > asked + 10_000 {
+                return Err("at rest, a scan does not end".into());
+            }
+        }
+        self.come_to_rest()?;
+        self.check_rest();
+        self.check()
+    }
+
+    pub(crate) fn come_to_rest(&mut self) -> Result<(), String> {
+        let until = self.now + REST_WITHIN;
+        let mut quiet = 0;
+        while quiet < 100 {
+            self.step();
+            self.check_owners();
+            self.check()?;
+            quiet = if self.is_at_rest() { quiet + 1 } else { 0 };
+            if self.engines().next().is_none() {
+                return Ok(());
+            }
+            if self.now > until {
+                let statuses: String = self.engines().map(|engine| format!("\n  {:?}", engine.status())).collect();
+                return Err(format!("does not come to rest; the arbiter shows {:?}{statuses}", self.arbiter.view()));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! What a run is like, before anything goes wrong.
+
+use holdfast_core::engine::{Acknowledge, BrokenRule, Compression, Config, OnUnderReplicated};
+
+use crate::rng::Rng;
+
+/// The longest time to live that clients ask for, in milliseconds: at rest, everything with an end is gone after this.
+pub(crate) const LONGEST_LIFE: u64 = 4_000;
+
+/// What a run is like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// Where delays and the fate of swaps come from.
+    pub seed: u64,
+    /// How many hosts there are.
+    pub hosts: usize,
+    /// How many copies beside the owner.
+    pub copies: u8,
+    /// How many sessions clients work on; every third holds fields.
+    pub keys: usize,
+    /// How many more there are in the crowd.
+    pub crowd: usize,
+    /// How much may wait for a member before writes are refused, in bytes.
+    pub queue_bytes: u64,
+    /// Which rule is not kept.
+    pub broken: Option<BrokenRule>,
+}
+
+impl Setup {
+    /// A small cluster in which nothing is special.
+    pub fn plain(seed: u64, hosts: usize, copies: u8) -> Setup {
+        Setup { seed, hosts, copies, keys: 1, crowd: 0, queue_bytes: 1 << 20, broken: None }
+    }
+
+    /// What the seed says.
+    pub(crate) fn draw(seed: u64, kind: Kind) -> Setup {
+        let mut rng = Rng::of(seed, [1, 0, 0, 0]);
+        let hosts = rng.pick(&[2, 3, 3, 3, 4, 4, 5, 6, 7]);
+        let copies = rng.pick(&[1, 1, 1, 1, 2, 2, 3]);
+        let keys = rng.between(1, 3) as usize;
+        let plain = Setup { keys, ..Setup::plain(seed, hosts, copies) };
+        match kind {
+            Kind::Crowd => Setup { crowd: 700, hosts: hosts.clamp(3, 4), copies: 2, ..plain },
+            Kind::Flood => Setup { queue_bytes: 8 << 10, hosts: hosts.clamp(2, 4), ..plain },
+            Kind::Wide => Setup { keys: 9, ..plain },
+            Kind::Narrow => Setup { keys: 1, hosts: hosts.clamp(3, 4), copies: 1, ..plain },
+            _ => plain,
+        }
+    }
+
+    pub(crate) fn config(&self, name: String, pod_uid: String) -> Config {
+        Config {
+            cluster: "sim".into(),
+            name,
+            pod_uid,
+            copies: self.copies,
+            ack_timeout: 1_000,
+            heartbeat_interval: 50,
+            failure_timeout: 400,
+            state_transfer_timeout: 3_000,
+            max_bytes: 1 << 20,
+            queue_bytes: self.queue_bytes,
+            max_commands: 1_000,
+            acknowledge: Acknowledge::default(),
+            on_under_replicated: OnUnderReplicated::default(),
+            connections: 1,
+            compression: Compression::default(),
+            transfer_rate: 0,
+        }
+    }
+}
+
+/// What schedules are after. Each has a share of the seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Anything.
+    Mixed,
+    /// Members that have just become full are taken away, while others are slow to hear of anything: ranges change hands twice in a moment.
+    Hunt,
+    /// Members come, go and are replaced all the time, and users move between them.
+    Churn,
+    /// One session or two, few members, and much at once.
+    Narrow,
+    /// More sessions.
+    Wide,
+    /// So many sessions that reports take several messages.
+    Crowd,
+    /// More writes than slow members can take.
+    Flood,
+    /// Times to live.
+    Expiry,
+    /// All members stop, and start again.
+    Blackout,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 9] =
+        [Kind::Mixed, Kind::Hunt, Kind::Churn, Kind::Narrow, Kind::Wide, Kind::Crowd, Kind::Flood, Kind::Expiry, Kind::Blackout];
+
+    /// That of a seed.
+    pub fn of(seed: u64) -> Kind {
+        match Rng::of(seed, [2, 0, 0, 0]).below(100) {
+            0..30 => Kind::Mixed,
+            30..45 => Kind::Hunt,
+            45..62 => Kind::Churn,
+            62..75 => Kind::Narrow,
+            75..83 => Kind::Wide,
+            83..85 => Kind::Crowd,
+            85..88 => Kind::Flood,
+            88..98 => Kind::Expiry,
+            _ => Kind::Blackout,
+        }
+    }
+}
