@@ -142,7 +142,7 @@ impl Chaos {
 
     fn ask(&mut self, world: &World, actions: &mut Vec<Action>) {
         let (now, asked) = (world.now(), world.stats.operations);
-        let is_flood = self.kind == Kind::Flood && now % 2_000 > 1_300 && asked < 1_200;
+        let is_flood = self.kind == Kind::Flood && now % 2_000 > 1_300 && asked < 300;
         let is_burst = now < self.burst_until && asked < self.operations + 60 && self.rng.chance(12);
         let is_usual = asked < self.operations && self.happens(self.weights.operation);
         if is_flood || is_burst || is_usual {

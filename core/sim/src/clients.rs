@@ -14,8 +14,6 @@ pub(crate) struct Scan {
     count: u32,
     started: u64,
     listed: BTreeSet<Key>,
-    /// Some page may be of an evicted member.
-    is_excused: bool,
     /// All is at rest: it lists exactly what is there.
     is_exact: bool,
 }
@@ -51,20 +49,14 @@ impl World {
     }
 
     pub(crate) fn answered(&mut self, host: usize, request: u64, reply: Reply) {
-        self.excuse_stale_read(host, request);
         self.log(|| format!("{host} op{request} answered {reply:?}"));
         let Some(operation) = self.operations.get_mut(&request) else { return };
         let command = operation.command.as_ref();
         let is_read = command.is_some_and(Command::is_read_only);
-        let is_stale = self.excused.contains(&request) && command.is_some_and(|command| changed_nothing(command, &reply));
         match reply {
             Reply::Error(CommandError::NotAcknowledged { .. } | CommandError::OutcomeUnknown) if !is_read => self.stats.unknown += 1,
             Reply::Error(error) => {
                 self.stats.refused += u64::from(matches!(error, CommandError::Backlog { .. }));
-                self.operations.remove(&request);
-            }
-            _ if is_stale => {
-                self.stats.stale_reads += 1;
                 self.operations.remove(&request);
             }
             reply => {
@@ -83,7 +75,7 @@ impl World {
         if self.hosts[host].engine.is_none() {
             return;
         }
-        let scan = Scan { host, count, started: self.now, listed: BTreeSet::new(), is_excused: false, is_exact };
+        let scan = Scan { host, count, started: self.now, listed: BTreeSet::new(), is_exact };
         self.scan_on(scan, 0);
     }
 
@@ -105,8 +97,6 @@ impl World {
             }
             return;
         };
-        self.excuse_stale_read(host, request);
-        scan.is_excused |= self.excused.contains(&request);
         scan.listed.extend(page.keys);
         if page.cursor != 0 {
             return self.scan_on(scan, page.cursor);
@@ -115,9 +105,6 @@ impl World {
         self.log(|| format!("{host} has listed {:?}", scan.listed));
         if scan.is_exact {
             self.check_listed(host, &scan.listed);
-        }
-        if scan.is_excused {
-            return;
         }
         // Whatever was not listed must have been absent at some moment of the scan.
         for key in self.keys.iter().chain(&self.crowd).filter(|key| !scan.listed.contains(*key)) {
@@ -129,16 +116,5 @@ impl World {
             };
             self.operations.insert(self.sequence, operation);
         }
-    }
-}
-
-/// Whether a command turned out to be a read: such answers wait for no acknowledgement, and may be stale like those of reads.
-fn changed_nothing(command: &Command, reply: &Reply) -> bool {
-    match command {
-        Command::Delete | Command::HashDelete { .. } | Command::Expire { .. } | Command::Persist => *reply == Reply::Int(0),
-        Command::GetDel | Command::GetEx { .. } => *reply == Reply::Nil,
-        Command::Set { condition: Condition::IfAbsent, return_old, .. } => (*reply == Reply::Nil) != *return_old,
-        Command::Set { condition: Condition::IfPresent, .. } => *reply == Reply::Nil,
-        other => other.is_read_only(),
     }
 }

@@ -87,9 +87,9 @@ const WORDS: usize = 8;
 /// The most operations on one session that are looked at.
 pub const MAX_OPERATIONS: usize = 64 * WORDS;
 
-/// How many states are looked at before a history counts as undecided: the problem is NP-complete, and some histories with many unanswered
-/// operations would take hours.
-const MAX_STATES: usize = 300_000;
+/// How many steps are tried before a history counts as undecided: the problem is NP-complete, and some histories with many unanswered operations
+/// would take hours.
+const MAX_TRIES: usize = 3_000_000;
 
 /// An end of life that no clock shows: it stands for the one that the state has.
 const SOME_LIFE: u64 = 1 << 40;
@@ -113,10 +113,10 @@ pub fn judge(operations: &[Operation], rested: Option<u64>) -> Verdict {
     let mut operations = with_unseen_values_alike(operations);
     operations.sort_by_key(|operation| (operation.answered.is_none(), operation.answered, operation.invoked));
     let must = operations.iter().filter(|operation| operation.answered.is_some()).count();
-    let mut search = Search { operations: &operations, must, rested, seen: HashSet::new() };
+    let mut search = Search { operations: &operations, must, rested, tries: 0, seen: HashSet::new() };
     match search.explains([0; WORDS], 0, None) {
         true => Verdict::Linearizable,
-        false if search.seen.len() >= MAX_STATES => Verdict::Undecided,
+        false if search.tries >= MAX_TRIES => Verdict::Undecided,
         false => Verdict::Violated,
     }
 }
@@ -151,6 +151,7 @@ struct Search<'a> {
     operations: &'a [Operation],
     must: usize,
     rested: Option<u64>,
+    tries: usize,
     seen: HashSet<(Done, State)>,
 }
 
@@ -167,13 +168,14 @@ impl Search<'_> {
         if first == self.must {
             return true;
         }
-        if self.seen.len() >= MAX_STATES || !self.seen.insert((done, state.clone())) {
+        if self.tries >= MAX_TRIES || !self.seen.insert((done, state.clone())) {
             return false;
         }
         // Whatever comes next was asked for before any of the rest was answered.
         let horizon = self.operations[first].answered.unwrap_or(u64::MAX);
         for i in first..self.operations.len() {
             let operation = &self.operations[i];
+            self.tries += 1;
             if is_done(&done, i) || operation.invoked > horizon {
                 continue;
             }

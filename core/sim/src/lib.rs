@@ -26,6 +26,6 @@ pub use action::{Action, Ask, Pod};
 #[cfg(feature = "broken-rules")]
 pub use broken::{Where, catch, shows};
 pub use rest::REST_WITHIN;
-pub use schedule::{Schedule, Violation, replay, run, run_kind, run_skipped_view};
+pub use schedule::{Schedule, Violation, histories, replay, run, run_kind, run_skipped_view};
 pub use setup::{Kind, Setup};
 pub use stats::Stats;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::action::Action;
 use crate::chaos::Chaos;
+use crate::history::Operation;
 use crate::setup::{Kind, Setup};
 use crate::stats::Stats;
 use crate::world::World;
@@ -60,6 +61,17 @@ pub fn run_kind(seed: u64, kind: Kind, broken: Option<BrokenRule>, trace: bool) 
     world.log(|| format!("{kind:?}"));
     let outcome = world.explore(&mut chaos);
     world.finish(chaos.length, outcome)
+}
+
+/// What clients saw of each session in the schedule of `seed` that is of this kind; nothing of one in which something was wrong.
+pub fn histories(seed: u64, kind: Kind) -> Vec<Vec<Operation>> {
+    let setup = Setup::draw(seed, kind);
+    let mut chaos = Chaos::new(&setup, kind);
+    let mut world = World::new(setup, false);
+    match world.explore(&mut chaos) {
+        Ok(()) => world.keys.iter().map(|key| world.history(key)).collect(),
+        Err(_) => Vec::new(),
+    }
 }
 
 /// Does again what was written down.

@@ -11,8 +11,6 @@ pub struct Stats {
     pub unknown: u64,
     /// Writes refused because too much waited for a member.
     pub refused: u64,
-    /// Reads at members that were evicted and did not know.
-    pub stale_reads: u64,
     /// Scans that were completed.
     pub scans: u64,
     /// Processes and nodes that crashed.
@@ -45,7 +43,6 @@ impl std::ops::AddAssign for Stats {
         self.answered += other.answered;
         self.unknown += other.unknown;
         self.refused += other.refused;
-        self.stale_reads += other.stale_reads;
         self.scans += other.scans;
         self.crashes += other.crashes;
         self.false_evictions += other.false_evictions;

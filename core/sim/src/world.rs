@@ -1,10 +1,10 @@
 //! A cluster in a box: hosts with engines, their clocks, the network, the arbiter and the clients; one millisecond at a time.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Bytes, BytesMut};
 use holdfast_core::engine::{ConnId, Engine, Event, Output, SwapOutcome};
-use holdfast_core::wire::{self, Frame, Message};
+use holdfast_core::wire::{self, Frame};
 use holdfast_core::{Key, Member, MemberState, NodeId, Version, View};
 
 use crate::action::Action;
@@ -61,8 +61,6 @@ pub(crate) struct World {
     pub(crate) created: BTreeSet<Key>,
     pub(crate) operations: BTreeMap<u64, Operation>,
     pub(crate) scans: BTreeMap<u64, Scan>,
-    /// Requests that a member outside of the view has answered.
-    pub(crate) excused: HashSet<u64>,
     /// What was done, and when.
     pub(crate) script: Vec<(u64, Action)>,
     pub(crate) due: BTreeMap<(u64, u64), Due>,
@@ -97,7 +95,6 @@ impl World {
             created: BTreeSet::new(),
             operations: BTreeMap::new(),
             scans: BTreeMap::new(),
-            excused: HashSet::new(),
             script: Vec::new(),
             due: BTreeMap::new(),
             now: 0,
@@ -276,22 +273,11 @@ impl World {
         let frame = wire::decode(&mut BytesMut::from(&bytes[..]));
         if let Ok(Some(Frame::Data { message, .. })) = frame {
             self.log(|| format!("  {host} -> {peer} {message:?}"));
-            if let Message::Answer { request, .. } | Message::ScanAnswer { request, .. } = message {
-                self.excuse_stale_read(host, request);
-            }
         }
         let slow = self.network.slow[host][peer];
         let mut chance = self.draw(10, host, peer);
         let delay = chance.between(1, 3) + if slow > 0 { chance.below(slow) } else { 0 };
         self.network.send(conn.0, host, bytes, self.now + delay);
-    }
-
-    /// A read that an evicted member serves before it knows may be stale: the rules say so, and bound it otherwise.
-    pub(crate) fn excuse_stale_read(&mut self, server: usize, request: u64) {
-        let is_in = self.hosts[server].engine.as_ref().is_some_and(|engine| self.arbiter.view().has(engine.member()));
-        if !is_in {
-            self.excused.insert(request);
-        }
     }
 
     /// The arbiter may have another view than before, by a proposal of this host if it is known.
