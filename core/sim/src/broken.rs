@@ -16,9 +16,53 @@ pub enum Where {
 
 /// In which schedules it shows that `rule` is broken, and in how many of them it does at the latest.
 pub fn shows(rule: BrokenRule) -> (Where, u64) {
-    use Where::In;
+    use BrokenRule as Rule;
+    use Kind::{Churn, Expiry, Flood, Hunt, Mixed, Narrow, Wide};
+    use Where::{In, SkippedView};
     match rule {
-        _ => (In(Kind::Mixed), 3_000),
+        Rule::AdoptOlderView => (In(Narrow), 100),
+        Rule::AssumeSwap => (In(Mixed), 100),
+        Rule::EvictWithoutBudget => (In(Mixed), 100),
+        Rule::UncappedBudget => (In(Churn), 300),
+        Rule::SettleEarly => (In(Churn), 300),
+        Rule::JoinerEvicts => (In(Churn), 300),
+        Rule::PredecessorProvesDeath => (In(Narrow), 300),
+        Rule::NoResend => (In(Mixed), 100),
+        Rule::TakeTwice => (In(Mixed), 100),
+        Rule::MixIncarnations => (In(Mixed), 300),
+        Rule::NoFence => (In(Mixed), 300),
+        Rule::IgnoreShownView => (In(Mixed), 300),
+        Rule::ReadEarly => (In(Narrow), 300),
+        Rule::NoReplacementWait => (In(Narrow), 300),
+        Rule::ImagePerNeed => (In(Churn), 300),
+        Rule::DropWithoutWait => (In(Churn), 300),
+        Rule::DropBeforeAck => (In(Churn), 300),
+        Rule::RetryWrites => (In(Narrow), 300),
+        Rule::KeepPointers => (In(Churn), 300),
+        Rule::StayFrozen => (In(Churn), 300),
+        Rule::TransferNotReported => (In(Churn), 300),
+        Rule::TransferReportedOnce => (In(Churn), 300),
+        Rule::BarrierWithoutJoiners => (In(Churn), 300),
+        Rule::TakeoverBeforeBarrier => (In(Mixed), 100),
+        Rule::TakeLowest => (In(Narrow), 300),
+        Rule::AnswerBeforeBarrier => (In(Hunt), 100),
+        Rule::ServeOverSkippedView => (SkippedView, 100),
+        Rule::ForgetGrant => (In(Churn), 100),
+        Rule::RestartTerms => (In(Churn), 300),
+        Rule::HandoffWithoutHolders => (In(Churn), 300),
+        Rule::HandoffWithoutQuiet => (In(Churn), 300),
+        Rule::ConfirmTransferEarly => (In(Churn), 300),
+        Rule::ForgetEarly => (In(Churn), 300),
+        Rule::ForgetAcrossViews => (In(Churn), 300),
+        Rule::LeaveBeforeBarrier => (In(Churn), 300),
+        Rule::ExpireEarly => (In(Expiry), 100),
+        Rule::ForgetExpiry => (In(Expiry), 100),
+        Rule::AnswerWithoutLease => (In(Narrow), 300),
+        Rule::BreakPromise => (In(Narrow), 300),
+        Rule::OnePromise => (In(Mixed), 300),
+        Rule::ScanBeforeBarrier => (In(Wide), 300),
+        Rule::ScanWithoutPointers => (In(Wide), 300),
+        Rule::NoBacklogLimit => (In(Flood), 30),
     }
 }
 

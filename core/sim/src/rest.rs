@@ -5,7 +5,7 @@ use crate::setup::LONGEST_LIFE;
 use crate::world::World;
 
 /// How long a healed cluster may take until all is protected and nothing is left to be done, in milliseconds.
-pub const REST_WITHIN: u64 = 30_000;
+pub const REST_WITHIN: u64 = 10_000;
 
 impl World {
     /// Ends all faults, waits for rest, and has every member read every session and list all of them.
