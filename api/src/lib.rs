@@ -22,8 +22,8 @@ pub use crd::{CrdFile, crds};
 pub use duration::{Duration, ParseDurationError};
 pub use gateway_intent::GatewayIntent;
 pub use session_cluster::{
-    Affinity, AffinitySource, AffinitySourceType, App, Gateway, Membership, Replication, Runtime, SessionCluster, SessionClusterSpec,
-    Security, Sessions, StateTransfer, Tls, TlsMode, Workload,
+    Affinity, AffinitySource, AffinitySourceType, App, Gateway, Membership, Replication, Runtime, Security, SessionCluster,
+    SessionClusterSpec, Sessions, StateTransfer, Tls, TlsMode, Workload,
 };
 pub use session_view::{MemberState, SessionView, SessionViewSpec, ViewMember};
 pub use status::{ClusterMember, ClusterMemberState, GatewayStatus, SessionClusterStatus, ViewStatus};

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::placement;
+use crate::placement::Layout;
 
 /// The most members that a cluster can have: sets of them are one machine word.
 pub const MAX_MEMBERS: u8 = 64;
@@ -241,17 +241,9 @@ impl View {
         self.in_states(&[MemberState::Full, MemberState::Leave])
     }
 
-    /// The member that owns the session at `position`, keeps it or knows who owns it. `None` only in a view without Full members.
-    pub fn home(&self, position: u64) -> Option<NodeId> {
-        placement::home(self.full(), position)
-    }
-
-    /// Who has to hold a session at `position` that `owner` owns before a write is acknowledged: its keepers, and the joiners that will be.
-    pub fn want(&self, position: u64, owner: NodeId) -> MemberSet {
-        let keepers = placement::keepers(self.full(), position, owner, self.copies);
-        let joined = self.in_states(&[MemberState::Full, MemberState::Join]);
-        let shadows = placement::keepers(joined, position, owner, self.copies).without(self.full());
-        keepers.union(shadows)
+    /// Where sessions belong in this view.
+    pub fn layout(&self) -> Layout {
+        Layout::new(self)
     }
 
     /// The budget of evictions once everything is protected.

@@ -140,6 +140,8 @@ pub enum Message {
         image: Option<Image>,
         /// Everybody who holds it, the giver included.
         holders: MemberSet,
+        /// How often it has changed hands lately to follow its user.
+        moves: u8,
     },
     /// Own this session, which does not exist yet (R12).
     Grant {
@@ -160,6 +162,20 @@ pub enum Message {
         prior_seq: u64,
         /// Everybody who may hold it.
         holders: MemberSet,
+    },
+    /// The sender owns this session, of which the receiver, its home, has no copy.
+    Own {
+        /// The session.
+        key: Key,
+        /// Its term.
+        term: u64,
+    },
+    /// The receiver is known to own this session.
+    OwnAck {
+        /// The session.
+        key: Key,
+        /// The term.
+        term: u64,
     },
     /// The new owner is active.
     TransferAck {

@@ -93,7 +93,7 @@ impl World {
                 continue;
             };
             let position = holdfast_core::placement::position(&key);
-            let want = view.want(position, owner);
+            let want = view.layout().want(position, owner);
             let mut should = want;
             should.insert(owner);
             if session.holders != want || held != should {

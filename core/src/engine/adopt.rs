@@ -10,7 +10,7 @@ use super::link::Link;
 use super::record::Slot;
 use super::{Engine, Output};
 use crate::command::{CommandError, Reply};
-use crate::placement;
+use crate::placement::Layout;
 use crate::view::{Member, MemberSet, Version, View};
 
 /// So many views without a completed barrier between them, and a range no longer counts as served without a break.
@@ -42,6 +42,7 @@ impl Engine {
             self.announce_view(&view);
             return;
         }
+        self.layout = view.layout();
         let gone = self.replace_links(previous.as_deref(), &view);
         let waiting = self.clean_records(&view, gone);
         self.carry_pointers(previous.as_deref(), &view);
@@ -59,7 +60,7 @@ impl Engine {
         self.renew_lease();
 
         self.return_commands_of_the_gone(&view);
-        self.return_foreign_home_queues(&view);
+        self.return_foreign_home_queues();
         self.run_unfrozen();
         for slot in waiting {
             self.maintain(&slot);
@@ -105,6 +106,9 @@ impl Engine {
             own.holders.retain(|holder| !gone.contains(holder.id));
             own.forgetting &= self.broken.is(BrokenRule::ForgetAcrossViews);
             own.settle = None;
+            // Its report tells the new home.
+            own.known_to = self.layout.home(slot.0);
+            own.told = own.known_to;
             let cannot = own.frozen.is_some_and(|target| !view.has(target) || !view.is_full(target.id));
             if cannot && !self.broken.is(BrokenRule::StayFrozen) {
                 own.frozen = None;
@@ -135,11 +139,11 @@ impl Engine {
         let old = std::mem::take(&mut self.old_pointers);
         let new = std::mem::take(&mut self.pointers);
         self.barrier = false;
-        for (key, pointer) in old.into_iter().chain(new) {
+        for (slot, pointer) in old.into_iter().chain(new) {
             if self.broken.is(BrokenRule::KeepPointers) && view.has(pointer.owner) {
-                self.pointers.insert(key, pointer);
-            } else if self.keeps_old_pointer(placement::position(&key)) {
-                self.old_pointers.insert(key, pointer);
+                self.pointers.insert(slot, pointer);
+            } else if self.keeps_old_pointer(slot.0) {
+                self.old_pointers.insert(slot, pointer);
             }
         }
     }
@@ -225,6 +229,7 @@ impl Engine {
 
     fn forget_everything(&mut self) {
         self.view = None;
+        self.layout = Layout::default();
         self.sessions.clear();
         self.owned = 0;
         self.deadlines.clear();

@@ -84,7 +84,7 @@ impl Engine {
             Hint::Fresh => owner.filter(|owner| view.has(*owner)),
             _ => None,
         };
-        let Some(target) = named.or_else(|| view.home(slot.0).and_then(|id| view.member(id))) else { return };
+        let Some(target) = named.or_else(|| self.layout.home(slot.0).and_then(|id| view.member(id))) else { return };
         if target == self.me {
             command.state = CommandState::Local;
             return self.run_at_home(&slot, queued);
@@ -124,7 +124,7 @@ impl Engine {
         let owner = self.sessions.get(slot).map(|record| record.owner);
         match owner {
             Some(owner) if owner == self.me => self.run(slot, queued),
-            _ if self.is_home(&view, slot.0) => self.run_at_home(slot, queued),
+            _ if self.is_home(slot.0) => self.run_at_home(slot, queued),
             Some(owner) if view.has(owner) => self.redirect(queued.origin, queued.request, Some(owner.id)),
             _ => self.redirect(queued.origin, queued.request, None),
         }

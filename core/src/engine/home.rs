@@ -37,8 +37,8 @@ pub(super) struct Queued {
 
 impl Engine {
     /// Whether `position` is at home here.
-    pub(super) fn is_home(&self, view: &View, position: u64) -> bool {
-        view.home(position) == Some(self.me.id)
+    pub(super) fn is_home(&self, position: u64) -> bool {
+        self.layout.home(position) == Some(self.me.id)
     }
 
     /// Whether this home may say who owns what: after the barrier, or without a break since the last one.
@@ -71,7 +71,7 @@ impl Engine {
         if !self.may_answer(slot.0) {
             return self.queue_at_home(key.clone(), queued);
         }
-        let pointer = self.pointers.get(key).or_else(|| self.old_pointers.get(key)).copied();
+        let pointer = self.pointers.get(slot).or_else(|| self.old_pointers.get(slot)).copied();
         if let Some(pointer) = pointer
             && held.is_none_or(|(term, _)| term < pointer.term)
         {
@@ -100,7 +100,7 @@ impl Engine {
         if queued.origin != self.me && view.has(queued.origin) && view.state(queued.origin.id) == Some(MemberState::Full) {
             let owner = queued.origin;
             if !self.broken.is(BrokenRule::ForgetGrant) {
-                self.pointers.insert(slot.1.clone(), Pointer { term, owner });
+                self.pointers.insert(slot.clone(), Pointer { term, owner });
                 self.transfers.insert(slot.1.clone(), Transfer { term, owner, unsettled: false });
             }
             self.send_to(owner, Message::Grant { key: slot.1.clone(), term });
@@ -108,6 +108,23 @@ impl Engine {
         } else {
             self.own_new(slot, term, None);
             self.run(slot, queued);
+        }
+    }
+
+    /// The owner of a session says so to its home, which has no copy.
+    pub(super) fn handle_own(&mut self, from: Member, slot: &Slot, term: u64) {
+        self.clock = self.clock.max(term);
+        self.point_to(from, slot, term);
+        self.send_to(from, Message::OwnAck { key: slot.1.clone(), term });
+        self.release_home_queue(slot);
+    }
+
+    /// A home without a copy remembers the owner, unless it knows of a later one.
+    pub(super) fn point_to(&mut self, owner: Member, slot: &Slot, term: u64) {
+        let is_later = self.sessions.get(slot).is_none_or(|record| record.term < term)
+            && self.pointers.get(slot).is_none_or(|pointer| pointer.term < term);
+        if self.is_home(slot.0) && is_later {
+            self.pointers.insert(slot.clone(), Pointer { term, owner });
         }
     }
 
@@ -124,8 +141,8 @@ impl Engine {
     }
 
     /// Sends what waits at this member back to where it came from, for all sessions whose home it is no longer.
-    pub(super) fn return_foreign_home_queues(&mut self, view: &View) {
-        let foreign: Vec<Key> = self.homeq.keys().filter(|key| !self.is_home(view, slot(key).0)).cloned().collect();
+    pub(super) fn return_foreign_home_queues(&mut self) {
+        let foreign: Vec<Key> = self.homeq.keys().filter(|key| !self.is_home(slot(key).0)).cloned().collect();
         for key in foreign {
             for queued in self.homeq.remove(&key).unwrap_or_default() {
                 self.redirect(queued.origin, queued.request, None);

@@ -41,8 +41,8 @@ impl Engine {
         }
         record.holders = holders;
         let seq = record.seq;
-        if self.pointers.get(&key).is_some_and(|pointer| pointer.term <= term) {
-            self.pointers.remove(&key);
+        if self.pointers.get(slot).is_some_and(|pointer| pointer.term <= term) {
+            self.pointers.remove(slot);
         }
         self.send_to(from, Message::Ack { key, term, seq });
         self.release_home_queue(slot);
@@ -58,6 +58,7 @@ impl Engine {
             }
             self.sessions.remove(slot);
         }
+        self.point_to(from, slot, term);
         self.send_to(from, Message::DropAck { key: slot.1.clone(), term });
     }
 }

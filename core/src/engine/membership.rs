@@ -42,6 +42,10 @@ pub(super) struct Membership {
     is_leaving: bool,
     is_finishing: bool,
     has_left: bool,
+    /// How many copies are asked for, where that is known.
+    copies: Option<u8>,
+    /// Where this member runs, as far as it knows.
+    place: Place,
 }
 
 impl Membership {
@@ -58,6 +62,8 @@ impl Membership {
             is_leaving: false,
             is_finishing: false,
             has_left: false,
+            copies: None,
+            place: Place::default(),
         }
     }
 
@@ -144,6 +150,20 @@ impl Engine {
         self.drain(now);
     }
 
+    /// So many copies of each session are asked for. The first Full member changes the view when that is settled.
+    pub fn handle_copies(&mut self, now: Millis, copies: u8) {
+        self.now = now;
+        self.membership.copies = Some(copies);
+        self.drive_membership();
+    }
+
+    /// This is where this member runs.
+    pub fn handle_place(&mut self, now: Millis, place: Place) {
+        self.now = now;
+        self.membership.place = place;
+        self.drive_membership();
+    }
+
     fn see(&mut self, view: View) {
         self.membership.register = Some(view.clone());
         self.adopt(view);
@@ -183,7 +203,7 @@ impl Engine {
         self.membership.attempts += 1;
         let mut view = next(&register);
         if register.version == Version::default() {
-            view.copies = self.config.copies;
+            view.copies = self.membership.copies.unwrap_or(self.config.copies);
         }
         if register.state(self.me.id).is_some_and(|state| state != MemberState::Join) {
             // Its predecessor in this place: a pod is only replaced when it has ended.
@@ -194,7 +214,7 @@ impl Engine {
             incarnation: self.me.incarnation,
             pod_uid: self.config.pod_uid.clone(),
             state: MemberState::Join,
-            place: Place::default(),
+            place: self.membership.place.clone(),
         };
         view.members.insert(self.me.id, entry);
         ensure_full(&mut view, self.me.id);
@@ -235,6 +255,7 @@ impl Engine {
                     self.settle(view);
                 }
             }
+            Some(MemberState::Full) if view.version.sub > 0 => self.rearrange(view),
             Some(MemberState::Full) => self.settle(view),
             Some(MemberState::Leave) => {
                 let is_empty = self.sessions.is_empty() && self.transfers.is_empty() && self.commands.is_empty();
@@ -265,6 +286,23 @@ impl Engine {
             let mut new = view.clone();
             new.version.sub += 1;
             new.budget = view.settled_budget();
+            self.propose(view.version, new);
+        }
+    }
+
+    /// All is protected: the time to change how many copies there are, or where this member says that it runs.
+    fn rearrange(&mut self, view: &View) {
+        let is_coordinator = view.full().iter().next() == Some(self.me.id);
+        let mut new = next(view);
+        if let Some(copies) = self.membership.copies.filter(|_| is_coordinator) {
+            // Fewer copies bear fewer evictions. More copies are only counted on when they are there.
+            new.copies = copies;
+            new.budget = new.budget.min(new.settled_budget());
+        }
+        if let Some(entry) = new.members.get_mut(&self.me.id) {
+            entry.place.clone_from(&self.membership.place);
+        }
+        if new.copies != view.copies || new.members != view.members {
             self.propose(view.version, new);
         }
     }

@@ -36,6 +36,7 @@ use bytes::Bytes;
 
 use crate::Millis;
 use crate::command::{Key, Reply};
+use crate::placement::Layout;
 use crate::scan::ScanPage;
 use crate::view::{Member, MemberSet, NodeId, Version, View};
 
@@ -220,6 +221,11 @@ pub enum Event {
         /// Orphans that it appointed others for.
         appointed: usize,
     },
+    /// The time to live of a session is over, and all copies know. Said once in the whole cluster, unless its owner fails just then.
+    Expired {
+        /// The session.
+        key: Key,
+    },
     /// An invariant does not hold; the message was ignored.
     Alarm(String),
 }
@@ -232,6 +238,7 @@ pub struct Engine {
     now: Millis,
     outputs: VecDeque<Output>,
     view: Option<Arc<View>>,
+    layout: Layout,
     membership: Membership,
 
     sessions: BTreeMap<Slot, Record>,
@@ -246,9 +253,9 @@ pub struct Engine {
     /// Terms are a Lamport clock (R6).
     clock: u64,
 
-    pointers: BTreeMap<Key, Pointer>,
+    pointers: BTreeMap<Slot, Pointer>,
     /// Pointers from before the barrier, of ranges that this member went on serving (R12).
-    old_pointers: BTreeMap<Key, Pointer>,
+    old_pointers: BTreeMap<Slot, Pointer>,
     transfers: BTreeMap<Key, Transfer>,
     /// Commands that wait at this home until it knows who owns their session.
     homeq: BTreeMap<Key, Vec<Queued>>,
@@ -283,6 +290,7 @@ impl Engine {
             now,
             outputs: VecDeque::new(),
             view: None,
+            layout: Layout::default(),
             membership: Membership::new(now),
             sessions: BTreeMap::new(),
             owned: 0,

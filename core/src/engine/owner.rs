@@ -3,7 +3,8 @@
 use super::broken::BrokenRule;
 use super::home::Queued;
 use super::record::{Holder, Slot, Waiter};
-use super::{Engine, Output};
+use super::{Engine, Event, Output};
+use crate::Millis;
 use crate::command::{CommandError, Reply};
 use crate::value::{self, Change};
 use crate::view::{Member, MemberSet, NodeId};
@@ -11,6 +12,13 @@ use crate::wire::{Message, PutKind};
 
 /// After so many commands in a row from the same other member its user has moved there, and the session follows.
 const MIGRATE_AFTER: u32 = 2;
+
+/// A move makes the next one harder for so long, in milliseconds, and so many of them together.
+const MOVE_MEMORY: Millis = 10_000;
+const MAX_MOVES: u8 = 6;
+
+/// So many sessions follow their users at once: when a member comes back, all of its users do.
+const MIGRATIONS: usize = 64;
 
 impl Engine {
     /// Runs `queued` on a session that this member owns.
@@ -29,7 +37,7 @@ impl Engine {
         }
         own.forgetting = false;
         if record.value.as_ref().is_some_and(|value| value.is_expired(self.now)) {
-            self.write(slot, Change::Delete);
+            self.expire(slot);
         }
         let Some(record) = self.sessions.get(slot) else { return };
         let (reply, change) = value::decide(record.value.as_ref(), &queued.command, self.now, self.config.max_bytes);
@@ -47,9 +55,12 @@ impl Engine {
         let Some(record) = self.sessions.get_mut(slot) else { return };
         let Some(own) = record.own.as_deref_mut() else { return };
         own.waiters.push_back(Waiter { origin: queued.origin, request: queued.request, seq: record.seq, reply, deadline: queued.deadline });
-        let moved = own.count_access(self.me, queued.origin);
+        let moved = own.count_access(self.me, queued.origin, self.now);
         self.maintain(slot);
-        if moved {
+        if moved && self.transfers.len() < MIGRATIONS {
+            if let Some(own) = self.sessions.get_mut(slot).and_then(|record| record.own.as_deref_mut()) {
+                own.moves = (own.moves + 1).min(MAX_MOVES);
+            }
             self.start_handoff(slot, queued.origin);
         }
     }
@@ -89,7 +100,7 @@ impl Engine {
         let (term, seq) = (record.term, record.seq);
         let mut sends: Vec<(NodeId, Message)> = Vec::new();
 
-        let want = if own.forgetting { MemberSet::EMPTY } else { view.want(slot.0, me.id) };
+        let want = if own.forgetting { MemberSet::EMPTY } else { self.layout.want(slot.0, me.id) };
         let before = own.min_acked(own.set(), seq);
         let added = want.without(own.set());
         own.holders.extend(added.iter().map(|id| Holder { id, acked: None, outstanding: 1, imaged: true, dropping: false }));
@@ -100,7 +111,14 @@ impl Engine {
             sends.push((id, Message::Put { key: key.clone(), term, seq, kind, holders: everybody }));
         }
 
-        let acked = own.min_acked(own.set(), seq);
+        // A home without a copy knows of a new owner before that counts as one (R17).
+        let home = self.layout.home(slot.0);
+        let is_known = home.is_none_or(|home| home == me.id || own.is_known_to(home));
+        if let Some(home) = home.filter(|home| !is_known && own.told != Some(*home) && !own.set().contains(*home)) {
+            own.told = Some(home);
+            sends.push((home, Message::Own { key: key.clone(), term }));
+        }
+        let acked = own.min_acked(own.set(), seq).filter(|_| is_known);
         let all = if self.broken.is(BrokenRule::NoReplacementWait) { before } else { acked };
         own.stable = own.stable.max(all);
         let mut answers = Vec::new();
@@ -115,6 +133,8 @@ impl Engine {
         }
         let settle = *own.settle.get_or_insert(seq);
         let settled = acked >= Some(settle);
+
+        let expired = own.expiring.take_if(|seq| own.stable >= Some(*seq));
 
         let is_held = own.min_acked(want, seq) >= Some(seq) && own.stable >= Some(seq);
         if is_held || self.broken.is(BrokenRule::DropBeforeAck) {
@@ -140,6 +160,9 @@ impl Engine {
         }
         for waiter in answers {
             self.answer(waiter.origin, waiter.request, waiter.reply);
+        }
+        if expired.is_some() {
+            self.out(Output::Event(Event::Expired { key: slot.1.clone() }));
         }
         if settled || forgotten {
             self.unsettled.remove(slot);
@@ -203,9 +226,32 @@ impl Engine {
 
     /// A holder has dropped its copy.
     pub(super) fn handle_drop_ack(&mut self, from: Member, slot: &Slot, term: u64) {
+        let home = self.layout.home(slot.0);
         let Some(record) = self.sessions.get_mut(slot).filter(|record| record.term == term) else { return };
         let Some(own) = record.own.as_deref_mut() else { return };
+        // A home that drops its copy remembers the owner.
+        if own.holders.iter().any(|holder| holder.id == from.id && holder.dropping) {
+            own.known_to = own.known_to.or(Some(from.id).filter(|id| home == Some(*id)));
+        }
         own.holders.retain(|holder| !(holder.id == from.id && holder.dropping));
+        self.maintain(slot);
+    }
+
+    /// Ends a session whose time is over.
+    fn expire(&mut self, slot: &Slot) {
+        self.write(slot, Change::Delete);
+        if let Some(record) = self.sessions.get_mut(slot)
+            && let Some(own) = record.own.as_deref_mut()
+        {
+            own.expiring = Some(record.seq);
+        }
+    }
+
+    /// The home, which has no copy, knows that this member owns a session.
+    pub(super) fn handle_own_ack(&mut self, from: Member, slot: &Slot, term: u64) {
+        let Some(record) = self.sessions.get_mut(slot).filter(|record| record.term == term) else { return };
+        let Some(own) = record.own.as_deref_mut().filter(|own| own.told == Some(from.id)) else { return };
+        own.known_to = Some(from.id);
         self.maintain(slot);
     }
 
@@ -223,7 +269,7 @@ impl Engine {
                     self.deadlines.remove(&(at, slot));
                 }
                 _ => {
-                    self.write(&slot, Change::Delete);
+                    self.expire(&slot);
                     self.maintain(&slot);
                     self.deadlines.remove(&(at, slot));
                 }
@@ -269,8 +315,9 @@ impl Engine {
 }
 
 impl super::record::Owning {
-    /// Whether the session's user has moved to `origin`.
-    fn count_access(&mut self, me: Member, origin: Member) -> bool {
+    /// Whether the session's user has moved to `origin`. Each move makes the next one harder for a while, so that a user of two members in turn does
+    /// not drag the session to and fro.
+    fn count_access(&mut self, me: Member, origin: Member, now: Millis) -> bool {
         if origin == me {
             self.foreign = None;
             return false;
@@ -280,7 +327,10 @@ impl super::record::Owning {
             _ => 1,
         };
         self.foreign = Some((origin.id, count));
-        count >= MIGRATE_AFTER
+        let calm = (now.saturating_sub(self.moved_at) / MOVE_MEMORY).min(u8::MAX.into()) as u8;
+        let moves = self.moves.saturating_sub(calm).min(MAX_MOVES);
+        self.moves = self.moves.min(moves);
+        count >= MIGRATE_AFTER << moves
     }
 }
 

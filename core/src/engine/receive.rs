@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::record::slot;
+use super::transfer::Handover;
 use crate::view::Member;
 use crate::wire::Message;
 
@@ -15,9 +16,11 @@ impl Engine {
             Message::Need { key, term } => self.handle_need(from, &slot(&key), term),
             Message::Drop { key, term } => self.handle_drop(from, &slot(&key), term),
             Message::DropAck { key, term } => self.handle_drop_ack(from, &slot(&key), term),
-            Message::Handoff { key, term, prior_term, seq, image, holders } => {
-                self.handle_handoff(from, &slot(&key), term, prior_term, seq, image, holders);
+            Message::Handoff { key, term, prior_term, seq, image, holders, moves } => {
+                self.handle_handoff(from, &slot(&key), Handover { term, prior_term, seq, image, holders, moves });
             }
+            Message::Own { key, term } => self.handle_own(from, &slot(&key), term),
+            Message::OwnAck { key, term } => self.handle_own_ack(from, &slot(&key), term),
             Message::Grant { key, term } => self.own_new(&slot(&key), term, Some(from)),
             Message::Appoint { key, term, prior_term, prior_seq, holders } => {
                 self.handle_appoint(Some(from), &slot(&key), term, (prior_term, prior_seq), holders);

@@ -50,6 +50,14 @@ pub(super) struct Owning {
     pub(super) giver: Option<Member>,
     /// The number that all that should hold it in this epoch had to acknowledge before it counted as protected.
     pub(super) settle: Option<u64>,
+    /// The home that knows that this member owns it in this term, and the one that was told so.
+    pub(super) known_to: Option<NodeId>,
+    pub(super) told: Option<NodeId>,
+    /// The number whose acknowledgement ends the session: its time to live was over.
+    pub(super) expiring: Option<u64>,
+    /// How often it has changed hands lately to follow its user, and when it did last.
+    pub(super) moves: u8,
+    pub(super) moved_at: Millis,
     /// Who asked for it last from elsewhere, and how often in a row.
     pub(super) foreign: Option<(NodeId, u32)>,
     /// Under which time it is in the index of deadlines.
@@ -82,6 +90,12 @@ pub(super) struct Waiter {
 }
 
 impl Owning {
+    /// Whether `home` has a copy of this term, or knows who owns it without one.
+    pub(super) fn is_known_to(&self, home: NodeId) -> bool {
+        let has_copy = |holder: &Holder| holder.id == home && (holder.dropping || holder.acked.is_some());
+        self.known_to == Some(home) || self.holders.iter().any(has_copy)
+    }
+
     /// H as a set.
     pub(super) fn set(&self) -> MemberSet {
         self.holders.iter().map(|holder| holder.id).collect()
@@ -97,9 +111,10 @@ impl Owning {
         self.holders.iter().filter(|holder| among.contains(holder.id)).map(|holder| holder.acked).min().unwrap_or(Some(seq))
     }
 
-    /// Whether all of H have acknowledged `seq` and nothing else is under way.
+    /// Whether all of H have acknowledged `seq`, the home knows who owns it, and nothing else is under way.
     pub(super) fn is_quiet(&self, seq: u64) -> bool {
-        self.waiters.is_empty()
+        self.giver.is_none()
+            && self.waiters.is_empty()
             && self.min_acked(self.set(), seq) >= Some(seq)
             && self.holders.iter().all(|holder| !holder.dropping && holder.outstanding == 0)
     }

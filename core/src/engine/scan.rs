@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::broken::BrokenRule;
-use super::record::{Slot, slot};
+use super::record::Slot;
 use super::{Engine, Output};
 use crate::Millis;
 use crate::command::CommandError;
@@ -69,14 +69,25 @@ impl Engine {
             }
             last = slot.0;
             let lives = record.value.as_ref().is_some_and(|value| !value.is_expired(self.now));
-            if lives && self.is_home(view, slot.0) {
+            if lives && self.is_home(slot.0) {
                 keys.push(slot.clone());
             }
         }
-        // Of these this home only knows who owns them: their images are still on the way.
-        let within = |slot: &Slot| slot.0 >= from && next.is_none_or(|next| slot.0 < next) && self.is_home(view, slot.0);
-        let pointed = self.pointers.keys().map(slot).filter(|slot| within(slot) && !self.sessions.contains_key(slot));
-        keys.extend(pointed.filter(|_| !self.broken.is(BrokenRule::ScanWithoutPointers)));
+        // Of these this home only knows who owns them.
+        let unheld = |slot: &&Slot| self.is_home(slot.0) && !self.sessions.contains_key(*slot);
+        let before = next;
+        let known =
+            self.pointers.range((from, Bytes::new())..).map(|(slot, _)| slot).take_while(|slot| before.is_none_or(|next| slot.0 < next));
+        let mut last = 0;
+        for (visited, slot) in known.filter(unheld).enumerate() {
+            if visited >= count && slot.0 != last {
+                next = Some(slot.0);
+                break;
+            }
+            last = slot.0;
+            keys.push(slot.clone());
+        }
+        keys.retain(|slot| next.is_none_or(|next| slot.0 < next));
         keys.sort_unstable();
         Some(ScanPart { epoch: view.version.epoch, keys, next })
     }

@@ -176,7 +176,7 @@ impl Engine {
         let record = self.sessions.get(&slot)?;
         Some(SessionStatus {
             owner: record.owner,
-            home: self.view.as_ref().and_then(|view| view.home(slot.0)),
+            home: self.layout.home(slot.0),
             term: record.term,
             seq: record.seq,
             holders: record.own.as_deref().map_or(record.holders, super::record::Owning::set),

@@ -33,7 +33,7 @@ impl Engine {
             }
         };
         for (slot, record) in &self.sessions {
-            let home = view.home(slot.0);
+            let home = self.layout.home(slot.0);
             let (kind, holders) = match &record.own {
                 Some(own) => {
                     let known = home.is_some_and(|home| {
@@ -52,7 +52,7 @@ impl Engine {
         }
         for (key, transfer) in self.transfers.iter().filter(|_| !self.broken.is(BrokenRule::TransferNotReported)) {
             let (kind, term, owner) = (ReportKind::Transfer, transfer.term, transfer.owner);
-            place(view.home(slot(key).0), Report { key: key.clone(), kind, term, seq: 0, owner, holders: MemberSet::EMPTY });
+            place(self.layout.home(slot(key).0), Report { key: key.clone(), kind, term, seq: 0, owner, holders: MemberSet::EMPTY });
         }
         if self.broken.is(BrokenRule::TransferReportedOnce) {
             self.transfers.clear();
@@ -107,12 +107,12 @@ impl Engine {
         }
         self.barrier = true;
         self.note_barrier();
-        self.unbroken = vec![view.full()];
+        self.unbroken = vec![self.layout.full()];
         self.old_pointers.clear();
         let mut slots: BTreeSet<Slot> = self.reports.keys().chain(self.homeq.keys()).map(slot).collect();
         let orphans = self.sessions.iter().filter(|(_, record)| !view.has(record.owner)).map(|(slot, _)| slot.clone());
         slots.extend(orphans);
-        slots.retain(|slot| self.is_home(&view, slot.0));
+        slots.retain(|slot| self.is_home(slot.0));
         let (mut taken, mut appointed) = (0, 0);
         for slot in slots {
             match self.resolve(&view, &slot) {
@@ -131,7 +131,7 @@ impl Engine {
         let key: &Key = &slot.1;
         let reports = self.reports.remove(key).unwrap_or_default();
         let held = self.sessions.get(slot).map(|record| (record.term, record.owner));
-        let mut live: Option<(u64, Member)> = self.pointers.get(key).map(|pointer| (pointer.term, pointer.owner));
+        let mut live: Option<(u64, Member)> = self.pointers.get(slot).map(|pointer| (pointer.term, pointer.owner));
         let mut top = self.clock;
         let mut best: Option<Copy> = None;
         let mut holders = MemberSet::EMPTY;
@@ -159,8 +159,8 @@ impl Engine {
         if let Some((term, owner)) = live
             && best.is_none_or(|best| term > best.term)
         {
-            if held.is_none_or(|(held, _)| held < term) && self.pointers.get(key).is_none_or(|pointer| pointer.term < term) {
-                self.pointers.insert(key.clone(), Pointer { term, owner });
+            if held.is_none_or(|(held, _)| held < term) && self.pointers.get(slot).is_none_or(|pointer| pointer.term < term) {
+                self.pointers.insert(slot.clone(), Pointer { term, owner });
             }
             return None;
         }

@@ -9,6 +9,17 @@ use crate::value::Image;
 use crate::view::{Member, MemberSet, MemberState};
 use crate::wire::{Message, PutKind};
 
+/// A session that is handed to this member.
+pub(super) struct Handover {
+    pub(super) term: u64,
+    /// The term in which the holders have it.
+    pub(super) prior_term: u64,
+    pub(super) seq: u64,
+    pub(super) image: Option<Image>,
+    pub(super) holders: MemberSet,
+    pub(super) moves: u8,
+}
+
 /// How many sessions a leaving member hands off at once.
 const LEAVE_WINDOW: usize = 256;
 
@@ -43,7 +54,8 @@ impl Engine {
         let (seq, image) = (record.seq, record.value.as_ref().map(|value| value.to_image(now)));
         let key = slot.1.clone();
         self.transfers.insert(key.clone(), Transfer { term, owner: target, unsettled });
-        self.send_to(target, Message::Handoff { key, term, prior_term, seq, image, holders });
+        let moves = own.moves;
+        self.send_to(target, Message::Handoff { key, term, prior_term, seq, image, holders, moves });
         self.unindex(slot, own.deadline);
         for queued in own.queue {
             self.redirect(queued.origin, queued.request, Some(target.id));
@@ -51,17 +63,8 @@ impl Engine {
     }
 
     /// Another member gives a session to this one.
-    #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
-    pub(super) fn handle_handoff(
-        &mut self,
-        from: Member,
-        slot: &Slot,
-        term: u64,
-        prior_term: u64,
-        seq: u64,
-        image: Option<Image>,
-        mut holders: MemberSet,
-    ) {
+    pub(super) fn handle_handoff(&mut self, from: Member, slot: &Slot, handover: Handover) {
+        let Handover { term, prior_term, seq, image, mut holders, moves } = handover;
         self.clock = self.clock.max(term);
         if self.sessions.get(slot).is_some_and(|record| record.term >= term || record.owner == self.me) {
             self.alarm(format!("{from:?} handed off a session in term {term}, which is held in a later one"));
@@ -71,7 +74,8 @@ impl Engine {
         let value = image.map(|image| self.broken.received(image).into_value(self.now));
         let record = Record { term, seq, owner: self.me, value, holders: MemberSet::EMPTY, own: None };
         self.sessions.insert(slot.clone(), record);
-        self.become_owner(slot, holders, prior_term, Some(from));
+        let own = Owning { moves, moved_at: self.now, ..Owning::default() };
+        self.become_owner(slot, holders, prior_term, Owning { giver: Some(from), ..own });
     }
 
     /// This member holds the best copy of an orphan, and owns it from now on.
@@ -93,20 +97,21 @@ impl Engine {
         }
         (record.term, record.owner) = (term, self.me);
         self.clock = self.clock.max(term);
-        self.become_owner(slot, holders, prior_term, from);
+        let known_to = from.map(|from| from.id);
+        self.become_owner(slot, holders, prior_term, Owning { giver: from, known_to, told: known_to, ..Owning::default() });
     }
 
     /// Puts the mark of the new term on all copies of a session that this member just came to own.
-    fn become_owner(&mut self, slot: &Slot, holders: MemberSet, prior_term: u64, giver: Option<Member>) {
+    fn become_owner(&mut self, slot: &Slot, holders: MemberSet, prior_term: u64, own: Owning) {
         let Some(view) = self.current() else { return };
         let mut holders = holders.and(view.all());
         holders.remove(self.me.id);
         let Some(record) = self.sessions.get_mut(slot) else { return };
         let (term, seq) = (record.term, record.seq);
         let holder = |id| Holder { id, acked: None, outstanding: 1, imaged: false, dropping: false };
-        record.own = Some(Box::new(Owning { holders: holders.iter().map(holder).collect(), giver, ..Owning::default() }));
+        record.own = Some(Box::new(Owning { holders: holders.iter().map(holder).collect(), ..own }));
         self.owned += 1;
-        self.pointers.remove(&slot.1);
+        self.pointers.remove(slot);
         let mut everybody = holders;
         everybody.insert(self.me.id);
         for id in holders.iter() {
@@ -124,11 +129,12 @@ impl Engine {
         if self.sessions.contains_key(slot) {
             return self.alarm(format!("granted in term {term} by {giver:?} a session that is held already"));
         }
-        let own = Some(Box::new(Owning { giver, ..Owning::default() }));
+        let known_to = giver.map(|giver| giver.id);
+        let own = Some(Box::new(Owning { giver, known_to, told: known_to, ..Owning::default() }));
         let record = Record { term, seq: 0, owner: self.me, value: None, holders: MemberSet::EMPTY, own };
         self.sessions.insert(slot.clone(), record);
         self.owned += 1;
-        self.pointers.remove(&slot.1);
+        self.pointers.remove(slot);
         self.index(slot);
         self.maintain(slot);
         self.release_home_queue(slot);
@@ -144,7 +150,7 @@ impl Engine {
     /// Appoints another member, and remembers it until it has confirmed.
     pub(super) fn appoint(&mut self, slot: &Slot, owner: Member, term: u64, (prior_term, prior_seq): (u64, u64), holders: MemberSet) {
         let key = slot.1.clone();
-        self.pointers.insert(key.clone(), Pointer { term, owner });
+        self.pointers.insert(slot.clone(), Pointer { term, owner });
         self.transfers.insert(key.clone(), Transfer { term, owner, unsettled: true });
         self.send_to(owner, Message::Appoint { key, term, prior_term, prior_seq, holders });
     }
@@ -161,7 +167,7 @@ impl Engine {
         let owned = |(slot, record): (&Slot, &Record)| record.own.is_some().then(|| slot.clone());
         let slots: Vec<Slot> = self.sessions.iter().filter_map(owned).take(LEAVE_WINDOW).collect();
         for slot in slots {
-            if let Some(home) = view.home(slot.0).and_then(|id| view.member(id)) {
+            if let Some(home) = self.layout.home(slot.0).and_then(|id| view.member(id)) {
                 self.start_handoff(&slot, home);
             }
         }
@@ -172,7 +178,7 @@ impl Engine {
         let Some(view) = self.current() else { return };
         let slots: Vec<Slot> = self.tombstones.iter().take(LEAVE_WINDOW).cloned().collect();
         for slot in slots {
-            let home = view.home(slot.0).and_then(|id| view.member(id));
+            let home = self.layout.home(slot.0).and_then(|id| view.member(id));
             let Some(record) = self.sessions.get_mut(&slot) else { continue };
             let Some(own) = record.own.as_deref_mut() else { continue };
             if own.frozen.is_some() || own.forgetting || !own.waiters.is_empty() {

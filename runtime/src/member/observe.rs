@@ -37,6 +37,7 @@ impl Observer {
         describe_counter!("holdfast_evictions_proposed_total", "Evictions that this member proposed, by whether the death was proven.");
         describe_counter!("holdfast_suspicions_total", "Times that this member began to suspect another.");
         describe_counter!("holdfast_resets_total", "Times that this member took a new incarnation to join anew.");
+        describe_counter!("holdfast_sessions_expired_total", "Sessions whose time to live ended here.");
         describe_counter!("holdfast_alarms_total", "Invariants that did not hold, and strangers that were refused.");
         describe_counter!("holdfast_link_sent_bytes_total", "Written to the sockets of other members.");
         describe_counter!("holdfast_link_received_bytes_total", "Read from the sockets of other members.");
@@ -59,6 +60,7 @@ impl Observer {
             Event::BarrierPassed { epoch, taken, appointed } => {
                 info!(epoch, taken, appointed, "all members have reported; orphans are taken over");
             }
+            Event::Expired { .. } => counter!("holdfast_sessions_expired_total").increment(1),
             Event::Alarm(text) => self.alarm(text),
         }
     }
