@@ -13,7 +13,16 @@ pub const MAX_MEMBERS: u8 = 64;
 
 /// The place of a member, which outlives restarts: the ordinal of its pod.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u8")]
 pub struct NodeId(u8);
+
+impl TryFrom<u8> for NodeId {
+    type Error = String;
+
+    fn try_from(id: u8) -> Result<NodeId, String> {
+        NodeId::new(id).ok_or_else(|| format!("{id} is no place of a member: they go up to {}", MAX_MEMBERS - 1))
+    }
+}
 
 impl NodeId {
     /// The place `id`; `None` unless it is less than [`MAX_MEMBERS`].

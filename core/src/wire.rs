@@ -1,7 +1,21 @@
-//! What members say to each other, and how it looks in bytes. A frame is a length, a checksum and a postcard-encoded [`Frame`]; both numbers are
-//! checked before anything is decoded, so that a stray client or a damaged stream ends the connection and nothing else.
+//! What members say to each other; `segments` has how it looks in bytes.
+//!
+//! # How this may change
+//! A newer and an older runtime work in one cluster, so the bytes of what exists never change; `core/tests/corpus` holds them.
+//! - Enums are encoded by position: new variants come after the last one, and none is ever taken out or moved.
+//! - Structs and the fields of variants are encoded by order, without names: nothing is added to them, and nothing is taken out. What has to say more becomes
+//!   a new variant.
+//! - A new variant is only sent on links that speak a version, or to peers that announced a capability, which has it. A link speaks the newest version
+//!   that both ends know ([`Ident::version`]); until the other end has introduced itself, its oldest one. Bytes that are left over at the end of a frame are
+//!   an error: whoever sent them thought that the other end knows more than it does.
+//! - [`Ident`] is read before anything is agreed upon, so it never changes. What it has to say in addition goes into [`Ident::more`], whose
+//!   unknown entries are skipped, and into [`Capabilities`], whose unknown bits are.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+mod segments;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Command, Key, Reply};
@@ -9,14 +23,10 @@ use crate::scan::ScanPart;
 use crate::value::{Change, Image};
 use crate::view::{Member, MemberSet, NodeId, View};
 
+pub use segments::{Decoder, Encoder, HEADER, MAX_FRAME, SEGMENT, WireError, check_greeting, encode, first_segment, is_urgent};
+
 /// The oldest and the newest form of this protocol that this build speaks.
 pub const WIRE_VERSIONS: (u16, u16) = (1, 1);
-
-/// The largest encoded frame, in bytes: one value of the largest `sessions.maxBytes` and its key.
-pub const MAX_FRAME: usize = 64 << 20;
-
-/// Length and checksum, both big-endian `u32`.
-const HEADER: usize = 8;
 
 /// One unit on a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +46,8 @@ pub enum Frame {
     Data {
         /// Its number, from 1.
         seq: u64,
+        /// The sender has received everything up to here.
+        ack: u64,
         /// What it says.
         message: Message,
     },
@@ -67,6 +79,44 @@ pub struct Ident {
     pub member: Member,
     /// The UID of its pod.
     pub pod_uid: String,
+    /// How many connections it wants at the most.
+    pub connections: u8,
+    /// What it can read beside the plain form of a version.
+    pub capabilities: Capabilities,
+    /// What later versions say in addition, by number. Unknown entries are skipped.
+    pub more: BTreeMap<u16, Bytes>,
+}
+
+/// What a member can read, one bit each. Unknown bits mean nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities(pub u64);
+
+impl Capabilities {
+    /// Frames that are packed by LZ4.
+    pub const LZ4: Capabilities = Capabilities(1);
+
+    /// All that this build can read.
+    pub const ALL: Capabilities = Capabilities::LZ4;
+
+    /// Whether it has all of `other`.
+    pub fn has(self, other: Capabilities) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl Frame {
+    /// Whether it may overtake others: signs of life may, views and messages keep their order.
+    pub fn is_urgent(&self) -> bool {
+        matches!(self, Frame::Heartbeat { .. })
+    }
+}
+
+impl Ident {
+    /// The newest version that both its sender and somebody who speaks `own` know; `None` if there is none.
+    pub fn version(&self, own: (u16, u16)) -> Option<u16> {
+        let newest = self.versions.1.min(own.1);
+        (newest >= self.versions.0 && newest >= own.0).then_some(newest)
+    }
 }
 
 /// What one member tells another, in order and exactly once.
@@ -272,94 +322,4 @@ pub enum ReportKind {
     Orphan,
     /// It has given it to a member of the view, which has not confirmed.
     Transfer,
-}
-
-/// Why bytes were not a frame.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WireError {
-    /// Longer than [`MAX_FRAME`].
-    #[error("refused a frame of {length} bytes, the limit is {MAX_FRAME}")]
-    TooLong {
-        /// The length announced.
-        length: usize,
-    },
-    /// The checksum differs.
-    #[error("refused a frame whose checksum is {actual:08x}, announced was {announced:08x}")]
-    Checksum {
-        /// What was announced.
-        announced: u32,
-        /// What was computed.
-        actual: u32,
-    },
-    /// Not an encoded frame.
-    #[error("failed to decode a frame")]
-    Malformed(#[from] postcard::Error),
-}
-
-/// The bytes of `frame`.
-pub fn encode(frame: &Frame) -> Bytes {
-    let payload = postcard::to_stdvec(frame).expect("frames contain nothing that postcard cannot encode");
-    let mut bytes = BytesMut::with_capacity(HEADER + payload.len());
-    bytes.put_u32(payload.len() as u32);
-    bytes.put_u32(crc32fast::hash(&payload));
-    bytes.put_slice(&payload);
-    bytes.freeze()
-}
-
-/// Takes one frame off the front of `bytes`; `None` if it is not all there yet. After an error the stream is of no more use.
-pub fn decode(bytes: &mut BytesMut) -> Result<Option<Frame>, WireError> {
-    if bytes.len() < HEADER {
-        return Ok(None);
-    }
-    let length = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
-    if length > MAX_FRAME {
-        return Err(WireError::TooLong { length });
-    }
-    if bytes.len() < HEADER + length {
-        return Ok(None);
-    }
-    bytes.advance(4);
-    let announced = bytes.get_u32();
-    let payload = bytes.split_to(length);
-    let actual = crc32fast::hash(&payload);
-    if actual != announced {
-        return Err(WireError::Checksum { announced, actual });
-    }
-    Ok(Some(postcard::from_bytes(&payload)?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frame() -> Frame {
-        Frame::Data { seq: 7, message: Message::Need { key: Bytes::from_static(b"sess:1"), term: 3 } }
-    }
-
-    #[test]
-    fn a_frame_survives_any_split() {
-        let bytes = encode(&frame());
-        for split in 0..bytes.len() {
-            let mut buffer = BytesMut::from(&bytes[..split]);
-            assert_eq!(decode(&mut buffer), Ok(None), "split at {split}");
-            buffer.extend_from_slice(&bytes[split..]);
-            assert_eq!(decode(&mut buffer), Ok(Some(frame())), "split at {split}");
-            assert!(buffer.is_empty());
-        }
-    }
-
-    #[test]
-    fn a_flipped_bit_is_refused() {
-        for bit in 0..encode(&frame()).len() * 8 {
-            let mut buffer = BytesMut::from(&encode(&frame())[..]);
-            buffer[bit / 8] ^= 1 << (bit % 8);
-            assert_ne!(decode(&mut buffer), Ok(Some(frame())), "bit {bit}");
-        }
-    }
-
-    #[test]
-    fn a_length_beyond_the_limit_is_refused_before_anything_is_kept() {
-        let mut buffer = BytesMut::from(&b"\xff\xff\xff\xff\0\0\0\0"[..]);
-        assert_eq!(decode(&mut buffer), Err(WireError::TooLong { length: 0xffff_ffff }));
-    }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Bytes, BytesMut};
-use holdfast_core::wire::{self, Frame};
+use holdfast_core::wire::{self, Decoder, Frame};
 
 /// One direction of a connection.
 #[derive(Default)]
@@ -65,9 +65,10 @@ impl Network {
         let side = usize::from(connection.ends[1] == host);
         let pipe = &mut connection.pipes[side];
         if connection.is_open[side] && pipe.closed_at.is_none() {
-            // A pipe is first in, first out.
-            let arrives = pipe.frames.back().map_or(arrives, |(last, _)| arrives.max(*last));
-            pipe.frames.push_back((arrives, bytes));
+            // A pipe is first in, first out, but for signs of life.
+            let arrives = if wire::is_urgent(&bytes) { arrives } else { pipe.frames.back().map_or(arrives, |(last, _)| arrives.max(*last)) };
+            let place = pipe.frames.iter().rposition(|(at, _)| *at <= arrives).map_or(0, |before| before + 1);
+            pipe.frames.insert(place, (arrives, bytes));
         }
     }
 
@@ -109,7 +110,7 @@ impl Network {
         match pipe.frames.front() {
             Some((at, _)) if *at <= now => {
                 let (_, bytes) = pipe.frames.pop_front()?;
-                let frame = wire::decode(&mut BytesMut::from(&bytes[..])).expect("what was encoded can be decoded");
+                let frame = Decoder::default().decode(&mut BytesMut::from(&bytes[..])).expect("what was encoded can be decoded");
                 Some(Arrival::Frame(frame.expect("frames are sent whole")))
             }
             Some(_) => None,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Bytes, BytesMut};
 use holdfast_core::engine::{ConnId, Engine, Event, Output, SwapOutcome};
-use holdfast_core::wire::{self, Frame};
+use holdfast_core::wire::{Decoder, Frame};
 use holdfast_core::{Key, Member, MemberState, NodeId, Version, View};
 
 use crate::action::Action;
@@ -270,7 +270,7 @@ impl World {
     fn send(&mut self, host: usize, conn: ConnId, bytes: Bytes) {
         let Some(connection) = self.network.connections.get(&conn.0) else { return };
         let peer = if connection.ends[0] == host { connection.ends[1] } else { connection.ends[0] };
-        let frame = wire::decode(&mut BytesMut::from(&bytes[..]));
+        let frame = Decoder::default().decode(&mut BytesMut::from(&bytes[..]));
         if let Ok(Some(Frame::Data { message, .. })) = frame {
             self.log(|| format!("  {host} -> {peer} {message:?}"));
         }

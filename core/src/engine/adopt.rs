@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::broken::BrokenRule;
 use super::client::{ClientCommand, CommandState, Hint};
 use super::lease::Leases;
-use super::link::Link;
 use super::record::Slot;
 use super::{Engine, Output};
 use crate::command::{CommandError, Reply};
@@ -85,10 +84,11 @@ impl Engine {
                 gone.insert(id);
                 if let Some(link) = self.links.remove(&id) {
                     self.note_gone(&link);
+                    self.keep_counters(link);
                 }
             }
             if let Some(peer) = is {
-                self.links.insert(id, Link::new(peer, self.now));
+                self.begin_link(peer);
             }
         }
         self.bind_waiting_connections();
@@ -246,7 +246,9 @@ impl Engine {
         self.confirms = MemberSet::EMPTY;
         self.clock = 0;
         self.leases = Leases::default();
-        self.links.clear();
+        for link in std::mem::take(&mut self.links).into_values() {
+            self.keep_counters(link);
+        }
         self.conns.clear();
     }
 }

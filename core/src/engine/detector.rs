@@ -20,7 +20,7 @@ impl Engine {
     pub(super) fn detect_own_pause(&mut self, now: Millis) {
         let pause = now.saturating_sub(self.now);
         if pause > self.config.failure_timeout / 2 {
-            self.links.values_mut().for_each(|link| link.last_heard = now);
+            self.links.values_mut().for_each(|link| link.forgive_silence(now));
         }
     }
 
@@ -43,7 +43,7 @@ impl Engine {
             let silent = now.saturating_sub(link.last_heard);
             let is_new = !link.was_connected && view.state(*id) == Some(MemberState::Join);
             let limit = self.config.failure_timeout * if is_new { JOINER_PATIENCE } else { 1 };
-            let is_gone = link.conn.is_none() && link.refused && link.was_connected;
+            let is_gone = !link.is_connected() && link.refused && link.was_connected;
             if !(silent > limit || is_gone || link.proven_dead) {
                 link.suspected_at = None;
                 continue;
@@ -75,7 +75,7 @@ impl Engine {
         let is_voter = voters.contains(self.me.id) || self.broken.is(BrokenRule::JoinerEvicts);
         let rank = heard.iter().position(|id| id == self.me.id).unwrap_or(heard.len()) as Millis;
         let is_minority = heard.len() * 2 < voters.len();
-        let candidate = |link: &super::link::Link| {
+        let candidate = |link: &super::stream::Link| {
             let id = link.peer.id;
             let since = link.suspected_at?;
             let has_budget = view.budget >= 1

@@ -14,6 +14,7 @@
 mod adopt;
 mod broken;
 mod client;
+mod connections;
 mod detector;
 mod home;
 mod keeper;
@@ -26,6 +27,7 @@ mod record;
 mod scan;
 mod settle;
 mod status;
+mod stream;
 mod takeover;
 mod transfer;
 
@@ -39,19 +41,21 @@ use crate::command::{Key, Reply};
 use crate::placement::Layout;
 use crate::scan::ScanPage;
 use crate::view::{Member, MemberSet, NodeId, Version, View};
+use crate::wire::WIRE_VERSIONS;
 
 pub use broken::BrokenRule;
 pub use link::ConnId;
 pub use membership::SwapOutcome;
-pub use status::{LinkStatus, MemberPhase, Queues, SessionStatus, Status};
+pub use status::{LaneStatus, LinkCounters, LinkStatus, MemberPhase, Queues, SessionStatus, Status};
 
 use client::ClientCommand;
 use home::{Pointer, Queued, Transfer};
 use lease::Leases;
-use link::{Connection, Link};
+use link::Connection;
 use membership::Membership;
 use record::{Record, Slot};
 use scan::ScanRequest;
+use stream::Link;
 
 /// How often the engine wants to be told the time, in milliseconds.
 pub const TICK: Millis = 20;
@@ -271,6 +275,10 @@ pub struct Engine {
     leases: Leases,
     links: BTreeMap<NodeId, Link>,
     conns: BTreeMap<ConnId, Connection>,
+    /// What links to members that are not in the view have done.
+    ended_links: BTreeMap<NodeId, LinkCounters>,
+    /// The wire versions that it speaks.
+    versions: (u16, u16),
 
     commands: BTreeMap<u64, ClientCommand>,
     /// Deadlines of commands, in the order of their arrival.
@@ -312,11 +320,18 @@ impl Engine {
             leases: Leases::default(),
             links: BTreeMap::new(),
             conns: BTreeMap::new(),
+            ended_links: BTreeMap::new(),
+            versions: WIRE_VERSIONS,
             commands: BTreeMap::new(),
             command_deadlines: VecDeque::new(),
             idle: BTreeSet::new(),
             scans: BTreeMap::new(),
         }
+    }
+
+    /// The same, announcing other wire versions than this build speaks: for trying what it does among newer and older ones.
+    pub fn with_versions(self, versions: (u16, u16)) -> Engine {
+        Engine { versions, ..self }
     }
 
     /// What is to be done next.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::record::slot;
-use super::{Engine, Millis};
+use super::{ConnId, Engine, Millis};
 use crate::command::Key;
 use crate::view::{Member, MemberSet, MemberState, NodeId, View};
 
@@ -56,12 +56,72 @@ pub struct LinkStatus {
     pub peer: Member,
     /// There is a connection, and both ends know where they are.
     pub is_ready: bool,
+    /// The wire version that it speaks.
+    pub version: u16,
+    /// Whether what is sent may be compressed.
+    pub is_packed: bool,
+    /// Its connections.
+    pub connections: Vec<LaneStatus>,
+    /// How many connections it should have.
+    pub wanted_connections: u8,
+    /// What it has done.
+    pub counters: LinkCounters,
+    /// Messages that it has not acknowledged.
+    pub unacked_frames: usize,
+    /// Messages that were received before an earlier one, in bytes.
+    pub early_bytes: u64,
     /// What it has not acknowledged, in bytes.
     pub unacked_bytes: u64,
     /// How long it has been silent, in milliseconds.
     pub silent: Millis,
     /// It is suspected.
     pub is_suspected: bool,
+}
+
+/// One connection of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneStatus {
+    /// Its number.
+    pub conn: ConnId,
+    /// Both ends know where they are.
+    pub is_ready: bool,
+    /// Sent on it and not acknowledged, in bytes.
+    pub unacked_bytes: u64,
+    /// How long nothing came on it, in milliseconds.
+    pub silent: Millis,
+}
+
+/// What a link has done since this process began, with whoever had the other end's place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkCounters {
+    /// Messages sent, each counted once.
+    pub sent: u64,
+    /// Their bytes.
+    pub sent_bytes: u64,
+    /// Messages received, each counted once.
+    pub received: u64,
+    /// Messages sent once more, after their connection was lost.
+    pub resent: u64,
+    /// Messages that the other end had not acknowledged when it left the view: it may have received them or not.
+    pub not_transferred: u64,
+    /// Messages received once more, and dropped.
+    pub duplicates: u64,
+    /// Messages dropped because too much was waiting for an earlier one; they are sent again.
+    pub overflows: u64,
+    /// Messages acknowledged.
+    pub acknowledged: u64,
+    /// From sending to acknowledgement, of all of these together, in milliseconds.
+    pub wait_total: Millis,
+    /// The longest of these times.
+    pub wait_longest: Millis,
+}
+
+impl LinkCounters {
+    pub(super) fn acknowledged(&mut self, wait: Millis) {
+        self.acknowledged += 1;
+        self.wait_total += wait;
+        self.wait_longest = self.wait_longest.max(wait);
+    }
 }
 
 /// What a member knows of a session, without its content.
@@ -148,9 +208,16 @@ impl Engine {
             Some(MemberState::Full) if self.membership.is_leaving() => MemberPhase::Draining,
             Some(MemberState::Full) => MemberPhase::Active,
         };
-        let link = |link: &super::link::Link| LinkStatus {
+        let link = |link: &super::stream::Link| LinkStatus {
             peer: link.peer,
-            is_ready: link.ready,
+            is_ready: link.is_ready(),
+            version: link.terms.version,
+            is_packed: link.terms.packs,
+            connections: link.lane_statuses(self.now),
+            wanted_connections: link.terms.connections,
+            counters: link.counters,
+            unacked_frames: link.unacked_frames(),
+            early_bytes: link.early_bytes(),
             unacked_bytes: link.unacked_bytes,
             silent: self.now.saturating_sub(link.last_heard),
             is_suspected: link.suspected_at.is_some(),
