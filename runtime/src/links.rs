@@ -14,6 +14,7 @@ use holdfast_core::NodeId;
 use holdfast_core::engine::ConnId;
 use holdfast_core::wire::Frame;
 use metrics::counter;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -28,8 +29,12 @@ use outbox::Outbox;
 /// How long a TCP handshake may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Connections that were accepted and are open: four times what the largest cluster needs, because a peer that reconnects holds two for a moment.
+/// Connections that were accepted and are open, for each one that a link has: four times what the largest cluster needs, because a peer that reconnects
+/// holds two for a moment.
 const ACCEPTED: usize = 256;
+
+/// How much the kernel takes beyond what the network does, in bytes: what is in its hands cannot be overtaken by a sign of life.
+const UNSENT: u32 = 128 << 10;
 
 /// How many events may wait for the engine's task; beyond it the connections are not read, and TCP slows the peers down.
 pub(crate) const EVENTS: usize = 256;
@@ -87,6 +92,8 @@ pub(crate) struct LinkSettings {
     pub(crate) idle: Duration,
     /// How many bytes may wait on one connection.
     pub(crate) queue_bytes: u64,
+    /// How many connections a link has at the most.
+    pub(crate) connections: u8,
 }
 
 /// All connections of this member. Dropping it ends them.
@@ -168,11 +175,15 @@ fn send_at_once(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "TCP_NODELAY could not be set; small frames may wait");
     }
+    if let Err(error) = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT) {
+        debug!(%error, "TCP_NOTSENT_LOWAT could not be set; signs of life may wait behind large frames");
+    }
 }
 
 /// Accepts connections for ever. Each of them runs in a task of its own, which ends when this one is dropped.
 async fn accept(listener: TcpListener, settings: LinkSettings, events: mpsc::Sender<LinkEvent>) {
-    let places = Arc::new(Semaphore::new(ACCEPTED));
+    let limit = ACCEPTED * usize::from(settings.connections.max(1));
+    let places = Arc::new(Semaphore::new(limit));
     let mut connections = JoinSet::new();
     let mut last = 1;
     loop {
@@ -188,7 +199,7 @@ async fn accept(listener: TcpListener, settings: LinkSettings, events: mpsc::Sen
         while connections.try_join_next().is_some() {}
         let Ok(place) = places.clone().try_acquire_owned() else {
             counter!("holdfast_link_refused_total").increment(1);
-            debug!(%from, limit = ACCEPTED, "refused a connection: too many are open");
+            debug!(%from, limit, "refused a connection: too many are open");
             continue;
         };
         send_at_once(&stream);

@@ -74,7 +74,7 @@ impl MemberSettings {
         let idle = Duration::from_millis(self.engine.failure_timeout) * 5 + Duration::from_secs(5);
         // What waits here is kept for repetition by the engine anyway, so the memory is not taken twice; it is a last resort against a peer that
         // takes nothing at all and cannot be evicted.
-        LinkSettings { idle, queue_bytes: self.engine.queue_bytes.saturating_mul(8) }
+        LinkSettings { idle, queue_bytes: self.engine.queue_bytes.saturating_mul(8), connections: self.engine.connections }
     }
 
     fn limits(&self) -> Limits {

@@ -66,7 +66,8 @@ impl Network {
         let pipe = &mut connection.pipes[side];
         if connection.is_open[side] && pipe.closed_at.is_none() {
             // A pipe is first in, first out, but for signs of life.
-            let arrives = if wire::is_urgent(&bytes) { arrives } else { pipe.frames.back().map_or(arrives, |(last, _)| arrives.max(*last)) };
+            let arrives =
+                if wire::is_urgent(&bytes) { arrives } else { pipe.frames.back().map_or(arrives, |(last, _)| arrives.max(*last)) };
             let place = pipe.frames.iter().rposition(|(at, _)| *at <= arrives).map_or(0, |before| before + 1);
             pipe.frames.insert(place, (arrives, bytes));
         }

@@ -91,8 +91,7 @@ impl Engine {
 
     pub(super) fn handle_ident(&mut self, conn: ConnId, ident: Ident) {
         let (oldest, newest) = ident.versions;
-        let Some(version) =
-            ident.version(self.versions).filter(|_| ident.cluster == self.config.cluster && ident.member.id != self.me.id)
+        let Some(version) = ident.version(self.versions).filter(|_| ident.cluster == self.config.cluster && ident.member.id != self.me.id)
         else {
             self.alarm(format!(
                 "refused a connection of {:?} of cluster `{}`, which speaks wire versions {oldest} to {newest}",

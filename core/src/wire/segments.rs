@@ -164,8 +164,11 @@ impl Encoder {
             let segments = Segments::new(&mut self.buffer, if frame.is_urgent() { URGENT } else { 0 });
             postcard::serialize_with_flavor(frame, segments).expect("frames contain nothing that postcard cannot encode");
         }
-        self.plain.shrink_to(SCRATCH);
-        self.packed.shrink_to(SCRATCH);
+        for scratch in [&mut self.plain, &mut self.packed] {
+            if scratch.capacity() > SCRATCH {
+                *scratch = Vec::new();
+            }
+        }
         let bytes = self.buffer.split().freeze();
         if bytes.len() > CHUNK {
             // What is left of a buffer that grew would keep all of it.

@@ -5,10 +5,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use holdfast_core::NodeId;
 use holdfast_core::engine::ConnId;
-use metrics::{Counter, counter};
+use metrics::counter;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::sync::mpsc;
@@ -25,12 +25,6 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long the last frames may take after the engine has closed the connection.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// Frames up to this length are copied together; longer ones are written as they are.
-const COPIED: usize = 16 << 10;
-
-/// How much is copied together before it is written.
-const BATCH: usize = 64 << 10;
 
 /// Why a connection ended.
 #[derive(Debug, Error)]
@@ -121,16 +115,18 @@ async fn read(
 }
 
 async fn write(mut stream: impl AsyncWrite + Unpin, outbox: &Outbox) -> End {
-    let sent = counter!("holdfast_link_sent_bytes_total");
+    let (sent, writes) = (counter!("holdfast_link_sent_bytes_total"), counter!("holdfast_link_writes_total"));
+    let mut short = BytesMut::new();
     let result = loop {
-        match outbox.next().await {
-            Next::Write(frames) => {
-                if let Err(error) = write_all(&mut stream, outbox, &sent, frames).await {
-                    break Err(error);
-                }
-            }
-            Next::End => break stream.shutdown().await,
+        short.clear();
+        let Next::Write(long) = outbox.next(&mut short).await else { break stream.shutdown().await };
+        let length = (short.len() + long.len()) as u64;
+        if let Err(error) = put(&mut stream, &short, long).await {
+            break Err(error);
         }
+        outbox.written(length);
+        sent.increment(length);
+        writes.increment(1);
     };
     match result {
         Ok(()) => End::Here,
@@ -138,28 +134,9 @@ async fn write(mut stream: impl AsyncWrite + Unpin, outbox: &Outbox) -> End {
     }
 }
 
-/// Writes short frames many at a time, and long ones as they are.
-async fn write_all(stream: &mut (impl AsyncWrite + Unpin), outbox: &Outbox, sent: &Counter, frames: Vec<Bytes>) -> io::Result<()> {
-    let mut batch = BytesMut::new();
-    for frame in frames {
-        if !batch.is_empty() && batch.len() + frame.len() > BATCH {
-            put(stream, outbox, sent, &batch).await?;
-            batch.clear();
-        }
-        if frame.len() > COPIED {
-            put(stream, outbox, sent, &frame).await?;
-        } else {
-            batch.put_slice(&frame);
-        }
-    }
-    if batch.is_empty() { Ok(()) } else { put(stream, outbox, sent, &batch).await }
-}
-
-async fn put(stream: &mut (impl AsyncWrite + Unpin), outbox: &Outbox, sent: &Counter, bytes: &[u8]) -> io::Result<()> {
-    stream.write_all(bytes).await?;
+/// Writes both, in one system call where the stream can do that.
+async fn put(stream: &mut (impl AsyncWrite + Unpin), short: &[u8], long: Bytes) -> io::Result<()> {
+    stream.write_all_buf(&mut Buf::chain(short, long)).await?;
     // TLS may still hold a part of it.
-    stream.flush().await?;
-    outbox.written(bytes.len() as u64);
-    sent.increment(bytes.len() as u64);
-    Ok(())
+    stream.flush().await
 }

@@ -2,7 +2,7 @@
 //! who it is, in a short frame, before anything else is taken from it.
 
 use bytes::BytesMut;
-use holdfast_core::wire::{self, Frame, WireError};
+use holdfast_core::wire::{self, Decoder, Frame, WireError};
 use thiserror::Error;
 
 /// The first frame names a cluster, a pod and some numbers.
@@ -24,6 +24,7 @@ pub(super) enum InboxError {
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     buffer: BytesMut,
+    decoder: Decoder,
     greeted: bool,
 }
 
@@ -43,13 +44,10 @@ impl Inbox {
     pub(super) fn take(&mut self) -> Result<Vec<Frame>, InboxError> {
         let mut frames = Vec::new();
         loop {
-            if !self.greeted
-                && let Some(length) = self.buffer.first_chunk::<4>().map(|length| u32::from_be_bytes(*length) as usize)
-                && length > FIRST_FRAME
-            {
-                return Err(WireError::TooLong { length }.into());
+            if !self.greeted {
+                wire::check_greeting(&self.buffer, FIRST_FRAME)?;
             }
-            let Some(frame) = wire::decode(&mut self.buffer)? else { return Ok(frames) };
+            let Some(frame) = self.decoder.decode(&mut self.buffer)? else { return Ok(frames) };
             if !self.greeted && !matches!(frame, Frame::Ident(_)) {
                 return Err(InboxError::NoGreeting);
             }
@@ -61,14 +59,22 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_core::wire::{Ident, WIRE_VERSIONS};
+    use holdfast_core::wire::{Capabilities, Ident, WIRE_VERSIONS};
     use holdfast_core::{Member, MemberSet, NodeId};
 
     use super::*;
 
     fn greeting() -> Frame {
         let member = Member { id: NodeId::new(1).expect("a place"), incarnation: 7 };
-        Frame::Ident(Ident { versions: WIRE_VERSIONS, cluster: "c".repeat(40), member, pod_uid: "u".repeat(36) })
+        Frame::Ident(Ident {
+            versions: WIRE_VERSIONS,
+            cluster: "c".repeat(40),
+            member,
+            pod_uid: "u".repeat(36),
+            connections: 1,
+            capabilities: Capabilities::ALL,
+            more: Default::default(),
+        })
     }
 
     fn heartbeat(ack: u64) -> Frame {
@@ -97,12 +103,13 @@ mod tests {
     fn a_stranger_is_noticed_by_the_first_bytes() {
         assert!(feed(&mut Inbox::default(), b"GET / HTTP/1.1\r\n").is_err());
         assert!(feed(&mut Inbox::default(), &[0xff; 8]).is_err());
-        assert!(feed(&mut Inbox::default(), &(1_u32 << 20).to_be_bytes()).is_err(), "a long first frame");
+        assert!(feed(&mut Inbox::default(), &[3, 0, 16, 0]).is_err(), "a long first frame");
+        assert!(feed(&mut Inbox::default(), &[11, 0, 0, 16]).is_err(), "a sign of life");
     }
 
     #[test]
     fn nothing_is_taken_from_a_stranger_that_does_not_introduce_itself() {
-        let frame = wire::encode(&heartbeat(1));
+        let frame = wire::encode(&Frame::Resume { to: 1, last: 1 });
         assert_eq!(feed(&mut Inbox::default(), &frame), Err(InboxError::NoGreeting));
     }
 

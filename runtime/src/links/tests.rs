@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use holdfast_core::wire::{self, Ident, WIRE_VERSIONS};
+use holdfast_core::wire::{self, Capabilities, Decoder, Ident, Message, WIRE_VERSIONS};
 use holdfast_core::{Member, MemberSet};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -30,14 +30,18 @@ struct End {
     addr: SocketAddr,
 }
 
-const SETTINGS: LinkSettings = LinkSettings { idle: Duration::from_secs(5), queue_bytes: 1 << 20 };
+const SETTINGS: LinkSettings = LinkSettings { idle: Duration::from_secs(5), queue_bytes: 1 << 20, connections: 1 };
 
 async fn start(peers: &[(&str, SocketAddr)]) -> End {
+    start_with(peers, SETTINGS).await
+}
+
+async fn start_with(peers: &[(&str, SocketAddr)], settings: LinkSettings) -> End {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let addr = listener.local_addr().expect("bound");
     let (sender, events) = mpsc::channel(EVENTS);
     let map = Map(peers.iter().map(|(name, addr)| ((*name).to_owned(), *addr)).collect());
-    End { links: Links::start(SETTINGS, Arc::new(map), listener, sender), events, addr }
+    End { links: Links::start(settings, Arc::new(map), listener, sender), events, addr }
 }
 
 fn peer() -> NodeId {
@@ -50,6 +54,9 @@ fn greeting() -> Frame {
         cluster: "shop".to_owned(),
         member: Member { id: peer(), incarnation: 7 },
         pod_uid: "u".to_owned(),
+        connections: 1,
+        capabilities: Capabilities::ALL,
+        more: BTreeMap::new(),
     })
 }
 
@@ -64,6 +71,11 @@ fn heartbeat(ack: u64) -> Frame {
 
 fn beat(ack: u64) -> Bytes {
     wire::encode(&heartbeat(ack))
+}
+
+fn long(length: usize) -> Bytes {
+    let value = Bytes::from((0..length).map(|n| (n * n) as u8).collect::<Vec<u8>>());
+    wire::encode(&Frame::Data { seq: 1, ack: 0, message: Message::Need { key: value, term: 1 } })
 }
 
 impl End {
@@ -213,7 +225,7 @@ async fn a_peer_that_does_not_read_fills_the_queue_and_nothing_else() {
     let mut a = start(&[]).await;
     let _deaf = TcpStream::connect(a.addr).await.expect("connects");
     let (_, _, handle) = a.opened().await;
-    let frame = Bytes::from(vec![0; 256 << 10]);
+    let frame = long(256 << 10);
     let mut taken = 0_u64;
     // The kernel's buffers take some megabytes first.
     while handle.send(frame.clone()) {
@@ -223,4 +235,50 @@ async fn a_peer_that_does_not_read_fills_the_queue_and_nothing_else() {
         tokio::task::yield_now().await;
     }
     assert!(handle.queued() <= SETTINGS.queue_bytes);
+}
+
+/// Twice as fast as the queue is filled, the network would take four seconds for the long frame.
+#[tokio::test]
+async fn signs_of_life_do_not_wait_for_a_value_of_32_mib() {
+    let settings = LinkSettings { queue_bytes: 64 << 20, ..SETTINGS };
+    let mut a = start_with(&[], settings).await;
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(64 << 10).expect("a size");
+    let mut slow = socket.connect(a.addr).await.expect("connects");
+    let (_, _, handle) = a.opened().await;
+    greet(&handle);
+    handle.flush();
+    let reader = tokio::spawn(async move {
+        let (mut decoder, mut buffer) = (Decoder::default(), bytes::BytesMut::new());
+        let mut beats = Vec::new();
+        loop {
+            // 8 MiB a second.
+            sleep(Duration::from_millis(4)).await;
+            let mut piece = vec![0; 32 << 10];
+            let length = slow.read(&mut piece).await.expect("connected");
+            buffer.extend_from_slice(&piece[..length]);
+            while let Some(frame) = decoder.decode(&mut buffer).expect("frames") {
+                match frame {
+                    Frame::Heartbeat { ack, .. } => beats.push((ack, tokio::time::Instant::now())),
+                    Frame::Data { .. } => return beats,
+                    _ => {}
+                }
+            }
+        }
+    });
+    sleep(Duration::from_millis(50)).await;
+    assert!(handle.send(long(32 << 20)));
+    handle.flush();
+    let mut sent = Vec::new();
+    while !reader.is_finished() {
+        sleep(Duration::from_millis(50)).await;
+        sent.push(tokio::time::Instant::now());
+        assert!(handle.send(beat(sent.len() as u64)));
+        handle.flush();
+    }
+    let arrived = reader.await.expect("no panic");
+    assert!(arrived.len() > 20, "{} signs of life arrived before the value", arrived.len());
+    let longest = arrived.iter().map(|(n, at)| *at - sent[*n as usize - 1]).max().expect("some");
+    println!("{} signs of life, the slowest took {longest:?}", arrived.len());
+    assert!(longest < Duration::from_millis(400), "{longest:?}");
 }
