@@ -136,6 +136,9 @@ impl Engine {
 
     /// A new view: parts of the old one do not fit together with it.
     pub(super) fn restart_scans(&mut self) {
-        self.scans.values_mut().for_each(|scan| scan.again = true);
+        for scan in self.scans.values_mut() {
+            scan.parts.clear();
+            scan.again = true;
+        }
     }
 }

@@ -162,6 +162,8 @@ pub struct Queues {
     pub tombstones: usize,
     /// Transfers that are not confirmed.
     pub transfers: usize,
+    /// Messages that came before an earlier one.
+    pub early: usize,
 }
 
 impl Queues {
@@ -184,6 +186,7 @@ impl Engine {
             scans: self.scans.len(),
             tombstones: self.tombstones.len(),
             transfers: self.transfers.len(),
+            early: self.links.values().map(super::stream::Link::early_frames).sum(),
         }
     }
 

@@ -288,6 +288,10 @@ impl Link {
         self.unacked.len()
     }
 
+    pub(super) fn early_frames(&self) -> usize {
+        self.early.len()
+    }
+
     pub(super) fn early_bytes(&self) -> u64 {
         self.early_bytes
     }

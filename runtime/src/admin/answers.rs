@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_core::engine::{LinkStatus, SessionStatus};
+use holdfast_core::engine::{LaneStatus, LinkStatus, SessionStatus};
 use holdfast_core::{NodeId, View};
 use serde::Serialize;
 
@@ -40,7 +40,67 @@ struct Link {
     ready: bool,
     suspected: bool,
     silent_millis: u64,
+    wire_version: u16,
+    compressed: bool,
+    /// How many connections it should have.
+    wanted_connections: u8,
+    connections: Vec<LinkConnection>,
+    sent: u64,
+    sent_bytes: u64,
+    received: u64,
+    resent: u64,
+    not_transferred: u64,
+    duplicates: u64,
+    overflows: u64,
+    /// What waits now: sent and not acknowledged, and received before an earlier message.
+    unacknowledged: usize,
     unacknowledged_bytes: u64,
+    early_bytes: u64,
+    /// From sending to acknowledgement.
+    average_millis: f64,
+    longest_millis: u64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LinkConnection {
+    number: u64,
+    ready: bool,
+    silent_millis: u64,
+    unacknowledged_bytes: u64,
+}
+
+impl Link {
+    fn new(link: &LinkStatus) -> Self {
+        let connection = |connection: &LaneStatus| LinkConnection {
+            number: connection.conn.0,
+            ready: connection.is_ready,
+            silent_millis: connection.silent,
+            unacknowledged_bytes: connection.unacked_bytes,
+        };
+        let counters = &link.counters;
+        Self {
+            ready: link.is_ready,
+            suspected: link.is_suspected,
+            silent_millis: link.silent,
+            wire_version: link.version,
+            compressed: link.is_packed,
+            wanted_connections: link.wanted_connections,
+            connections: link.connections.iter().map(connection).collect(),
+            sent: counters.sent,
+            sent_bytes: counters.sent_bytes,
+            received: counters.received,
+            resent: counters.resent,
+            not_transferred: counters.not_transferred,
+            duplicates: counters.duplicates,
+            overflows: counters.overflows,
+            unacknowledged: link.unacked_frames,
+            unacknowledged_bytes: link.unacked_bytes,
+            early_bytes: link.early_bytes,
+            average_millis: counters.wait_total as f64 / counters.acknowledged.max(1) as f64,
+            longest_millis: counters.wait_longest,
+        }
+    }
 }
 
 impl<'a> Members<'a> {
@@ -52,12 +112,7 @@ impl<'a> Members<'a> {
             incarnation: entry.incarnation.to_string(),
             pod_uid: entry.pod_uid.clone(),
             state: format!("{:?}", entry.state),
-            link: links.get(id).map(|link| Link {
-                ready: link.is_ready,
-                suspected: link.is_suspected,
-                silent_millis: link.silent,
-                unacknowledged_bytes: link.unacked_bytes,
-            }),
+            link: links.get(id).map(|link| Link::new(link)),
         };
         let members = status.view.iter().flat_map(|view| view.members.iter().map(entry)).collect();
         Self { cluster: &identity.cluster, member: &identity.member, epoch: status.epoch(), members }

@@ -39,6 +39,16 @@ impl Observer {
         describe_counter!("holdfast_resets_total", "Times that this member took a new incarnation to join anew.");
         describe_counter!("holdfast_sessions_expired_total", "Sessions whose time to live ended here.");
         describe_counter!("holdfast_alarms_total", "Invariants that did not hold, and strangers that were refused.");
+        describe_counter!("holdfast_link_messages_total", "Messages of links by what became of them, by peer.");
+        describe_gauge!("holdfast_link_unacked_messages", "Messages sent and not acknowledged, by peer.");
+        describe_gauge!("holdfast_link_early_bytes", "Received before an earlier message, by peer.");
+        describe_gauge!("holdfast_link_connections", "Working connections, by peer.");
+        describe_counter!(
+            "holdfast_link_acknowledge_milliseconds_total",
+            "From sending to acknowledgement, of all acknowledged messages together, by peer."
+        );
+        describe_gauge!("holdfast_link_acknowledge_seconds_max", "The longest time from sending to acknowledgement, by peer.");
+        describe_counter!("holdfast_link_writes_total", "Writes to the sockets of other members.");
         describe_counter!("holdfast_link_sent_bytes_total", "Written to the sockets of other members.");
         describe_counter!("holdfast_link_received_bytes_total", "Read from the sockets of other members.");
         describe_counter!("holdfast_link_dial_failures_total", "Attempts to connect to another member that failed.");
@@ -106,8 +116,30 @@ impl Observer {
                 gauge!("holdfast_view_members", "state" => name).set(view.in_states(&[state]).len() as f64);
             }
         }
-        gauge!("holdfast_link_unacked_bytes").set(links.iter().map(|link| link.unacked_bytes).sum::<u64>() as f64);
         gauge!("holdfast_link_queued_bytes").set(queued as f64);
         gauge!("holdfast_links_ready").set(links.iter().filter(|link| link.is_ready).count() as f64);
+        gauge!("holdfast_link_unacked_bytes").set(links.iter().map(|link| link.unacked_bytes).sum::<u64>() as f64);
+        links.iter().for_each(link_gauges);
     }
+}
+
+fn link_gauges(link: &LinkStatus) {
+    let (peer, counters) = (link.peer.id.get().to_string(), &link.counters);
+    for (outcome, count) in [
+        ("sent", counters.sent),
+        ("received", counters.received),
+        ("resent", counters.resent),
+        ("not_transferred", counters.not_transferred),
+        ("duplicate", counters.duplicates),
+        ("overflow", counters.overflows),
+        ("acknowledged", counters.acknowledged),
+    ] {
+        counter!("holdfast_link_messages_total", "peer" => peer.clone(), "outcome" => outcome).absolute(count);
+    }
+    gauge!("holdfast_link_unacked_messages", "peer" => peer.clone()).set(link.unacked_frames as f64);
+    gauge!("holdfast_link_early_bytes", "peer" => peer.clone()).set(link.early_bytes as f64);
+    let working = link.connections.iter().filter(|connection| connection.is_ready).count();
+    gauge!("holdfast_link_connections", "peer" => peer.clone()).set(working as f64);
+    counter!("holdfast_link_acknowledge_milliseconds_total", "peer" => peer.clone()).absolute(counters.wait_total);
+    gauge!("holdfast_link_acknowledge_seconds_max", "peer" => peer).set(counters.wait_longest as f64 / 1000.0);
 }

@@ -215,13 +215,13 @@ fn any_frame() -> impl Strategy<Value = Frame> {
     prop_oneof![
         any::<u64>().prop_map(beat),
         (any::<u8>(), 0..200_usize).prop_map(|(byte, length)| data(vec![byte; length])),
-        (any::<u8>(), 0..300_000_usize).prop_map(|(byte, length)| data(vec![byte; length])),
-        (0..300_000_usize).prop_map(|length| data(noise(length))),
+        (any::<u8>(), 0..150_000_usize).prop_map(|(byte, length)| data(vec![byte; length])),
+        (0..150_000_usize).prop_map(|length| data(noise(length))),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn any_frames_in_any_pieces_come_out_in_order(
