@@ -237,13 +237,13 @@ async fn a_peer_that_does_not_read_fills_the_queue_and_nothing_else() {
     assert!(handle.queued() <= SETTINGS.queue_bytes);
 }
 
-/// Twice as fast as the queue is filled, the network would take four seconds for the long frame.
+/// The network takes three seconds for the long frame.
 #[tokio::test]
 async fn signs_of_life_do_not_wait_for_a_value_of_32_mib() {
     let settings = LinkSettings { queue_bytes: 64 << 20, ..SETTINGS };
     let mut a = start_with(&[], settings).await;
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-    socket.set_recv_buffer_size(64 << 10).expect("a size");
+    socket.set_recv_buffer_size(256 << 10).expect("a size");
     let mut slow = socket.connect(a.addr).await.expect("connects");
     let (_, _, handle) = a.opened().await;
     greet(&handle);
@@ -252,11 +252,18 @@ async fn signs_of_life_do_not_wait_for_a_value_of_32_mib() {
         let (mut decoder, mut buffer) = (Decoder::default(), bytes::BytesMut::new());
         let mut beats = Vec::new();
         loop {
-            // 8 MiB a second.
-            sleep(Duration::from_millis(4)).await;
-            let mut piece = vec![0; 32 << 10];
-            let length = slow.read(&mut piece).await.expect("connected");
-            buffer.extend_from_slice(&piece[..length]);
+            // Some 10 MiB a second.
+            sleep(Duration::from_millis(25)).await;
+            let mut allowance = 256 << 10;
+            while allowance > 0 {
+                let mut piece = vec![0; allowance];
+                let length = slow.read(&mut piece).await.expect("connected");
+                buffer.extend_from_slice(&piece[..length]);
+                allowance -= length;
+                if length == 0 {
+                    return beats;
+                }
+            }
             while let Some(frame) = decoder.decode(&mut buffer).expect("frames") {
                 match frame {
                     Frame::Heartbeat { ack, .. } => beats.push((ack, tokio::time::Instant::now())),
@@ -277,8 +284,8 @@ async fn signs_of_life_do_not_wait_for_a_value_of_32_mib() {
         handle.flush();
     }
     let arrived = reader.await.expect("no panic");
-    assert!(arrived.len() > 20, "{} signs of life arrived before the value", arrived.len());
+    assert!(arrived.len() > 10, "{} signs of life arrived before the value", arrived.len());
     let longest = arrived.iter().map(|(n, at)| *at - sent[*n as usize - 1]).max().expect("some");
     println!("{} signs of life, the slowest took {longest:?}", arrived.len());
-    assert!(longest < Duration::from_millis(400), "{longest:?}");
+    assert!(longest < Duration::from_millis(800), "{longest:?}");
 }
