@@ -30,6 +30,8 @@ pub(crate) struct Cluster {
     coroner: Coroner,
     pub(crate) members: BTreeMap<u8, Running>,
     starts: u32,
+    /// What differs from the usual settings.
+    tune: fn(&mut engine::Config),
 }
 
 pub(crate) struct Running {
@@ -52,7 +54,11 @@ impl Prover for Coroner {
 
 impl Cluster {
     pub(crate) async fn start(members: u8) -> Self {
-        let mut cluster = Self::empty();
+        Self::start_with(members, |_| {}).await
+    }
+
+    pub(crate) async fn start_with(members: u8, tune: fn(&mut engine::Config)) -> Self {
+        let mut cluster = Self { tune, ..Self::empty() };
         for id in 0..members {
             cluster.add(id).await;
         }
@@ -67,6 +73,7 @@ impl Cluster {
             coroner: Coroner::default(),
             members: BTreeMap::new(),
             starts: 0,
+            tune: |_| {},
         }
     }
 
@@ -76,7 +83,7 @@ impl Cluster {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let (name, pod_uid) = (format!("shop-{id}"), format!("uid-{}", self.starts));
         self.network.add(&name, listener.local_addr().expect("bound"));
-        let engine = engine::Config {
+        let mut engine = engine::Config {
             cluster: "shop".to_owned(),
             name: name.clone(),
             pod_uid: pod_uid.clone(),
@@ -94,6 +101,7 @@ impl Cluster {
             compression: engine::Compression::default(),
             transfer_rate: 0,
         };
+        (self.tune)(&mut engine);
         let arbiter = self.arbiter.another_way();
         let settings = MemberSettings { id: NodeId::new(id).expect("a place"), engine };
         let surroundings = Surroundings {

@@ -3,6 +3,7 @@
 mod admin;
 mod cluster;
 mod failure;
+mod links;
 mod membership;
 mod network;
 mod sessions;
