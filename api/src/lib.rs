@@ -8,6 +8,8 @@ mod crd;
 mod duration;
 mod gateway_intent;
 pub mod names;
+#[expect(unreachable_pub, reason = "KubeSchema repeats each struct inside a function, its `pub` included")]
+mod replication;
 mod rules;
 #[expect(unreachable_pub, reason = "KubeSchema repeats each struct inside a function, its `pub` included")]
 mod session_cluster;
@@ -21,9 +23,10 @@ pub use byte_size::{ByteSize, ParseByteSizeError};
 pub use crd::{CrdFile, crds};
 pub use duration::{Duration, ParseDurationError};
 pub use gateway_intent::GatewayIntent;
+pub use replication::{Acknowledge, Compression, OnUnderReplicated, Placement, Replication, StateTransfer, Topology, Transport};
 pub use session_cluster::{
-    Affinity, AffinitySource, AffinitySourceType, App, Gateway, Membership, Replication, Runtime, Security, SessionCluster,
-    SessionClusterSpec, Sessions, StateTransfer, Tls, TlsMode, Workload,
+    Affinity, AffinitySource, AffinitySourceType, App, Gateway, Membership, Runtime, Security, SessionCluster, SessionClusterSpec,
+    Sessions, Tls, TlsMode, Workload,
 };
 pub use session_view::{MemberState, SessionView, SessionViewSpec, ViewMember};
 pub use status::{ClusterMember, ClusterMemberState, GatewayStatus, SessionClusterStatus, ViewStatus};

@@ -22,6 +22,24 @@ pub const MEMBER: &str = "member";
 /// Value of [`COMPONENT_LABEL`] on gateways and what serves them.
 pub const GATEWAY: &str = "gateway";
 
+/// Annotation on the SessionView: how many copies the resource asks for. The members bring the view there while they run.
+pub const COPIES_ANNOTATION: &str = "holdfast.dev/copies";
+/// The number of copies that means "every other member": there are never more than 64 members.
+pub const ALL_MEMBERS: u32 = 63;
+/// Annotation on the SessionView, by the operator: a view was founded before and this object is made anew. Nobody founds a cluster on it; members that
+/// have a view put theirs back.
+pub const FOUNDED_ANNOTATION: &str = "holdfast.dev/founded";
+/// Annotation on the SessionView, by the member that put its view back: `<epoch> from <epoch>.<sub>`, what it wrote and what it had.
+pub const RESTORED_ANNOTATION: &str = "holdfast.dev/restored";
+/// Annotation on the SessionView: the epoch of the last view in which acknowledged writes may have been lost. It stays when that is over.
+pub const LOSSY_ANNOTATION: &str = "holdfast.dev/lossy";
+/// A view that is put back is so far ahead of what it was and of what it replaces, so that no number is ever used twice.
+pub const RESTORE_STEP: u64 = 1000;
+/// Annotation on a member's pod, by the operator: the failure zone of its node; empty if the node has none.
+pub const ZONE_ANNOTATION: &str = "holdfast.dev/zone";
+/// Annotation on a member's pod, by the operator: the replication domain of its node; empty if there is none.
+pub const DOMAIN_ANNOTATION: &str = "holdfast.dev/domain";
+
 /// Port on which members replicate to each other, and its name in Services.
 pub const REPLICATION_PORT: u16 = 4000;
 /// Name of [`REPLICATION_PORT`].

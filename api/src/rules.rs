@@ -22,3 +22,30 @@ pub(crate) fn byte_size(field: &str, min: &str, max: &str) -> Rule {
     ))
     .message(Message::Expression(format!("'{field} must be {min} to {max}, not ' + string(self)")))
 }
+
+/// A number of copies that would not be looked at must not be asked for.
+pub(crate) fn copies_of_all_members() -> Rule {
+    Rule::new("self.topology != 'AllMembers' || self.copies == 1")
+        .message(
+            "spec.replication.copies must be left out (or 1, the default) when spec.replication.topology is AllMembers: every other member keeps a copy",
+        )
+        .field_path(".copies")
+}
+
+/// A queue that does not hold one session twice would block for ever on a large one.
+pub(crate) fn queue_holds_a_session() -> Rule {
+    Rule::new(
+        "quantity(string(self.replication.transport.queueBytes)).compareTo(quantity(string(self.sessions.maxBytes)).add(quantity(string(self.sessions.maxBytes)))) >= 0",
+    )
+    .message(Message::Expression(
+        "'spec.replication.transport.queueBytes must be at least twice spec.sessions.maxBytes, which is ' + string(self.sessions.maxBytes) + ', not ' + string(self.replication.transport.queueBytes)".into(),
+    ))
+    .field_path(".replication.transport.queueBytes")
+}
+
+/// The key of a label, as Kubernetes has them.
+pub(crate) fn label_key(field: &str) -> Rule {
+    Rule::new("self.matches('^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$')").message(
+        Message::Expression(format!("'{field} must be the key of a label of nodes, such as topology.kubernetes.io/zone, not ' + self")),
+    )
+}

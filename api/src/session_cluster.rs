@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteSize, Duration, SessionClusterStatus, rules};
+use crate::{ByteSize, Duration, Placement, Replication, SessionClusterStatus, StateTransfer, rules};
 
 /// Replicated, sticky sessions for a web application: its pods, each with the replication runtime beside it, and the gateway before them.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -41,6 +41,7 @@ use crate::{ByteSize, Duration, SessionClusterStatus, rules};
         .message("spec.security.tls.mode can only be changed together with spec.replicas: 0: members with TLS and members without cannot reach each other")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = rules::queue_holds_a_session())]
 pub struct SessionClusterSpec {
     /// How many members (pods of the application) there are: 0 to 64.
     #[serde(default = "default_replicas")]
@@ -62,7 +63,7 @@ pub struct SessionClusterSpec {
     #[serde(default)]
     pub affinity: Affinity,
 
-    /// How many copies of a session there are, and how long a write waits for them.
+    /// How many copies of a session there are, how they travel, and how long a write waits for them.
     #[serde(default)]
     pub replication: Replication,
 
@@ -73,6 +74,10 @@ pub struct SessionClusterSpec {
     /// How a new member receives its share of the sessions.
     #[serde(default)]
     pub state_transfer: StateTransfer,
+
+    /// What members that fail together have in common: copies go elsewhere first.
+    #[serde(default)]
+    pub placement: Placement,
 
     /// The gateway, which keeps each user on the member that owns their session.
     #[serde(default)]
@@ -203,22 +208,6 @@ pub enum AffinitySourceType {
     Cookie,
 }
 
-/// How many copies of a session there are, and how long a write waits for them.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Replication {
-    /// Members that keep a copy of each session besides its owner: 1 to 7. As many members may fail at once without a loss. Fixed at creation.
-    #[serde(default = "default_copies")]
-    #[x_kube(validation = rules::integer("spec.replication.copies", 1, 7), validation = Rule::new("self == oldSelf")
-        .message("spec.replication.copies cannot be changed after creation: create another SessionCluster with the number that you want"))]
-    pub copies: u32,
-
-    /// How long a write waits for its copies before the application gets an error: 100ms to 1m.
-    #[serde(default = "default_ack_timeout")]
-    #[x_kube(validation = rules::duration("spec.replication.ackTimeout", "100ms", "1m", ""))]
-    pub ack_timeout: Duration,
-}
-
 /// How members notice that another one is gone.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -235,16 +224,6 @@ pub struct Membership {
     #[serde(default = "default_failure_timeout")]
     #[x_kube(validation = rules::duration("spec.membership.failureTimeout", "200ms", "1m", ", and at least 4 times spec.membership.heartbeatInterval"))]
     pub failure_timeout: Duration,
-}
-
-/// How a new member receives its share of the sessions.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct StateTransfer {
-    /// How long a new member waits for its share before it serves all the same: 1s to 15m. Nothing is lost then; the rest follows.
-    #[serde(default = "default_state_transfer_timeout")]
-    #[x_kube(validation = rules::duration("spec.stateTransfer.timeout", "1s", "15m", ""))]
-    pub timeout: Duration,
 }
 
 /// The gateway, which keeps each user on the member that owns their session.
@@ -301,24 +280,12 @@ fn default_max_bytes() -> ByteSize {
     ByteSize::from_bytes(1 << 20)
 }
 
-fn default_copies() -> u32 {
-    1
-}
-
-fn default_ack_timeout() -> Duration {
-    Duration::from_secs(5)
-}
-
 fn default_heartbeat_interval() -> Duration {
     Duration::from_millis(250)
 }
 
 fn default_failure_timeout() -> Duration {
     Duration::from_secs(2)
-}
-
-fn default_state_transfer_timeout() -> Duration {
-    Duration::from_secs(60)
 }
 
 fn default_gateway_replicas() -> u32 {
@@ -331,21 +298,9 @@ impl Default for Sessions {
     }
 }
 
-impl Default for Replication {
-    fn default() -> Self {
-        Self { copies: default_copies(), ack_timeout: default_ack_timeout() }
-    }
-}
-
 impl Default for Membership {
     fn default() -> Self {
         Self { heartbeat_interval: default_heartbeat_interval(), failure_timeout: default_failure_timeout() }
-    }
-}
-
-impl Default for StateTransfer {
-    fn default() -> Self {
-        Self { timeout: default_state_transfer_timeout() }
     }
 }
 

@@ -1,7 +1,9 @@
 //! `SessionView`: the register that holds a cluster's current view (docs/protocol.md, the arbiter).
 //!
-//! The operator creates it empty, once. From then on only members write it, by PUT with the resourceVersion that they read, which makes
-//! each write a compare-and-swap; the rule below refuses any write that is not the direct successor of what is there.
+//! The operator creates it empty. From then on only members write its spec, by PUT with the resourceVersion that they read, which makes
+//! each write a compare-and-swap. The rule below refuses any write that is neither the direct successor of what is there, nor a view that members put
+//! back after the object was deleted or rewound, which is at least 1000 epochs ahead: a number is never used again, and a member that
+//! has missed a view by mistake cannot skip it.
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -25,8 +27,8 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 // An unchanged spec passes, or nobody could touch the object's metadata (the garbage collector patches owner references). It is harmless:
 // such a write still needs the resourceVersion that was read, so at most one of two racing members sees success.
-#[x_kube(validation = Rule::new("self == oldSelf || (self.epoch == oldSelf.epoch + 1 && self.sub == 0) || (self.epoch == oldSelf.epoch && self.sub == oldSelf.sub + 1)")
-    .message("spec must be the direct successor of what is stored: the next epoch with sub 0, or the same epoch with the next sub; read the view again"))]
+#[x_kube(validation = Rule::new("self == oldSelf || (self.epoch == oldSelf.epoch + 1 && self.sub == 0) || (self.epoch == oldSelf.epoch && self.sub == oldSelf.sub + 1) || (self.epoch >= oldSelf.epoch + 1000 && self.sub == 0)")
+    .message("spec must be the direct successor of what is stored: the next epoch with sub 0, or the same epoch with the next sub (or a view put back, at least 1000 epochs ahead); read the view again"))]
 pub struct SessionViewSpec {
     /// Number of the view; 0 with no members: none has been founded yet.
     #[serde(default)]
@@ -43,6 +45,10 @@ pub struct SessionViewSpec {
     /// How many members may still be evicted on suspicion before the view must settle.
     #[serde(default)]
     pub budget: u32,
+
+    /// A member was given up although acknowledged writes may be lost with it, because `onUnderReplicated` is Accept. Until the view settles.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lossy: bool,
 
     /// The members that count.
     #[serde(default)]
@@ -73,6 +79,16 @@ pub struct ViewMember {
 
     /// How far it is in.
     pub state: MemberState,
+
+    /// Failure zone of its node; absent while it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub zone: Option<String>,
+
+    /// Replication domain of its node; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub domain: Option<String>,
 }
 
 /// How far a member is in.

@@ -61,6 +61,14 @@ pub struct ViewStatus {
     /// 0: just changed; larger: settled.
     #[serde(default)]
     pub sub: u64,
+
+    /// Copies that the members keep of each session; 63: every other member.
+    #[serde(default)]
+    pub copies: u32,
+
+    /// Epoch of the last view in which acknowledged writes may have been lost, because `onUnderReplicated` is Accept; absent: there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lossy_epoch: Option<u64>,
 }
 
 /// Where users reach the application.

@@ -1,6 +1,8 @@
 //! The CEL rules of the resources, run as the API server would: what passes, and what the refusal says.
 
-use holdfast_api::{Duration, MemberState, SessionCluster, SessionClusterSpec, SessionView, SessionViewSpec, TlsMode, ViewMember};
+use holdfast_api::{
+    Duration, MemberState, SessionCluster, SessionClusterSpec, SessionView, SessionViewSpec, TlsMode, Topology, Transport, ViewMember,
+};
 use k8s_openapi::api::core::v1::EnvVar;
 use kube::core::cel::{validate_cel, validate_cel_update};
 
@@ -36,7 +38,7 @@ fn a_name_that_would_break_routes_is_refused() {
 #[test]
 fn numbers_out_of_range_are_refused_with_the_range() {
     assert!(refusal(&cluster(|spec| spec.replicas = 65)).contains("spec.replicas must be 0 to 64"));
-    assert!(refusal(&cluster(|spec| spec.replication.copies = 0)).contains("spec.replication.copies must be 1 to 7"));
+    assert!(refusal(&cluster(|spec| spec.replication.copies = 64)).contains("spec.replication.copies must be 0 to 63"));
     assert!(refusal(&cluster(|spec| spec.gateway.replicas = 0)).contains("spec.gateway.replicas must be 1 to 32"));
     assert!(
         refusal(&cluster(|spec| spec.workload.app.termination_grace_period_seconds = 5))
@@ -79,12 +81,61 @@ fn the_runtimes_ports_and_variables_are_not_the_applications() {
 }
 
 #[test]
-fn the_number_of_copies_is_fixed_at_creation() {
-    let (old, mut new) = (cluster(|_| ()), cluster(|spec| spec.replicas = 5));
-    validate_cel_update(&new, &old).expect("replicas may change");
-    new.spec.replication.copies = 2;
-    let refused = validate_cel_update(&new, &old).expect_err("refused").to_string();
-    assert!(refused.contains("spec.replication.copies cannot be changed after creation"), "{refused}");
+fn the_number_of_copies_may_change_from_none_to_all() {
+    for copies in [0, 1, 63] {
+        let new = cluster(|spec| spec.replication.copies = copies);
+        validate_cel(&new).expect("valid");
+        validate_cel_update(&new, &cluster(|_| ())).expect("a change");
+    }
+}
+
+#[test]
+fn a_number_of_copies_beside_all_members_is_refused() {
+    let all = |copies| {
+        cluster(|spec| {
+            spec.replication.topology = Topology::AllMembers;
+            spec.replication.copies = copies;
+        })
+    };
+    validate_cel(&all(1)).expect("the default");
+    let refused = refusal(&all(2));
+    assert!(refused.contains("spec.replication.copies must be left out"), "{refused}");
+}
+
+#[test]
+fn the_transport_has_its_ranges() {
+    let transport = |change: fn(&mut Transport)| refusal(&cluster(|spec| change(&mut spec.replication.transport)));
+    let refused = transport(|transport| transport.connections = 9);
+    assert!(refused.contains("spec.replication.transport.connections must be 1 to 8"), "{refused}");
+    let refused = transport(|transport| transport.queue_bytes = "512Ki".parse().expect("an amount"));
+    assert!(refused.contains("spec.replication.transport.queueBytes must be 1Mi to 4Gi, not 512Ki"), "{refused}");
+    let refused = refusal(&cluster(|spec| spec.state_transfer.rate = Some("1Ki".parse().expect("an amount"))));
+    assert!(refused.contains("spec.stateTransfer.rate must be 64Ki to 64Gi, not 1Ki"), "{refused}");
+}
+
+#[test]
+fn a_queue_must_hold_a_session_twice() {
+    let with = |queue: &str| {
+        cluster(|spec| {
+            spec.sessions.max_bytes = "2Mi".parse().expect("an amount");
+            spec.replication.transport.queue_bytes = queue.parse().expect("an amount");
+        })
+    };
+    validate_cel(&with("4Mi")).expect("exactly twice");
+    let refused = refusal(&with("3Mi"));
+    assert!(refused.contains("queueBytes must be at least twice spec.sessions.maxBytes, which is 2Mi, not 3Mi"), "{refused}");
+}
+
+#[test]
+fn the_labels_of_places_must_be_keys_of_labels() {
+    for right in ["zone", "topology.kubernetes.io/zone", "example.com/Rack_1"] {
+        validate_cel(&cluster(|spec| spec.placement.zone_label = right.to_owned())).expect(right);
+    }
+    let refused = refusal(&cluster(|spec| spec.placement.zone_label = "a zone".to_owned()));
+    assert!(refused.contains("spec.placement.zoneLabel must be the key of a label of nodes, such as"), "{refused}");
+    assert!(refused.contains("not a zone"), "{refused}");
+    let refused = refusal(&cluster(|spec| spec.placement.domain_label = Some("/x".to_owned())));
+    assert!(refused.contains("spec.placement.domainLabel"), "{refused}");
 }
 
 #[test]
@@ -103,6 +154,8 @@ fn view(epoch: u64, sub: u64, members: &[u32]) -> SessionView {
         incarnation: "18446744073709551615".to_owned(),
         pod_uid: "u".to_owned(),
         state: MemberState::Full,
+        zone: None,
+        domain: None,
     };
     SessionView::new("shop", SessionViewSpec { epoch, sub, members: members.iter().map(member).collect(), ..SessionViewSpec::default() })
 }
@@ -110,10 +163,19 @@ fn view(epoch: u64, sub: u64, members: &[u32]) -> SessionView {
 #[test]
 fn a_view_is_replaced_by_its_direct_successor_only() {
     let old = view(58, 1, &[0, 1]);
-    for next in [view(59, 0, &[0]), view(58, 2, &[0, 1])] {
-        validate_cel_update(&next, &old).expect("a direct successor");
+    for next in [view(59, 0, &[0]), view(58, 2, &[0, 1]), view(1058, 0, &[0, 1]), view(2001, 0, &[0, 1])] {
+        validate_cel_update(&next, &old).expect("a direct successor, or one put back");
     }
-    for wrong in [view(60, 0, &[0]), view(59, 1, &[0]), view(58, 1, &[0]), view(57, 2, &[0]), view(58, 3, &[0, 1]), view(0, 0, &[])] {
+    for wrong in [
+        view(60, 0, &[0]),
+        view(1057, 0, &[0]),
+        view(1058, 1, &[0]),
+        view(59, 1, &[0]),
+        view(58, 1, &[0]),
+        view(57, 2, &[0]),
+        view(58, 3, &[0, 1]),
+        view(0, 0, &[]),
+    ] {
         let refused = validate_cel_update(&wrong, &old).expect_err("refused").to_string();
         assert!(refused.contains("direct successor"), "{refused}");
     }

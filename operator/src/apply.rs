@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use holdfast_api::{SessionCluster, SessionView};
+use holdfast_api::{SessionCluster, SessionView, names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::PartialObjectMeta;
@@ -17,6 +17,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use crate::build::{self, Applied, Prepared, Resources};
 use crate::children::{Child, Children};
 use crate::cluster::Cluster;
+use crate::register::Step;
 
 /// Field manager of everything that the operator writes.
 pub const FIELD_MANAGER: &str = "holdfast-operator";
@@ -158,21 +159,35 @@ impl Applier {
         Ok(applied)
     }
 
-    /// Creates the view of a cluster that has never had one. `existing` is the one at the API server.
+    /// Brings the register of the view to where it should be. `existing` is the one at the API server. Says whether anything was done.
     ///
     /// # Errors
-    /// When it is not ours, or cannot be created.
-    pub async fn ensure_view(&self, cluster: &Cluster, existing: Option<&SessionView>) -> Result<(), ApplyError> {
-        if let Some(view) = existing {
-            return check_owner::<SessionView>(cluster, &view.metadata);
-        }
-        let view = build::empty_view(cluster);
+    /// When it is not ours, or cannot be written.
+    pub async fn register(&self, cluster: &Cluster, existing: Option<&SessionView>, step: &Step) -> Result<bool, ApplyError> {
         let api: Api<SessionView> = Api::namespaced(self.client.clone(), &cluster.namespace);
-        match api.create(&post(), &view).await {
-            Ok(_) => Ok(()),
+        if let Some(view) = existing {
+            check_owner::<SessionView>(cluster, &view.metadata)?;
+        }
+        let name = names::view(&cluster.name);
+        let written = match step {
+            Step::Keep => return Ok(false),
+            Step::Create { lost } => api.create(&post(), &build::empty_view(cluster, *lost)).await,
+            Step::Mark(marks) => {
+                // Only what was looked at is changed, or the epoch would be brought ahead of a view that members have put back meanwhile.
+                let version = existing.and_then(|view| view.metadata.resource_version.clone());
+                let mut patch = serde_json::json!({"metadata": {"resourceVersion": version, "annotations": marks.annotations}});
+                if let Some(epoch) = marks.epoch {
+                    patch["spec"] = serde_json::json!({"epoch": epoch, "sub": 0});
+                }
+                let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+                api.patch(&name, &params, &Patch::Merge(patch)).await
+            }
+        };
+        match written {
+            Ok(_) => Ok(true),
             // Somebody was faster; the next pass looks at what they made.
-            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
-            Err(source) => Err(ApplyError::api::<SessionView>(&view.name_any(), source)),
+            Err(kube::Error::Api(status)) if status.is_already_exists() || status.is_conflict() => Ok(false),
+            Err(source) => Err(ApplyError::api::<SessionView>(&name, source)),
         }
     }
 

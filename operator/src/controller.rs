@@ -83,12 +83,12 @@ pub async fn run(client: Client, options: Options, leadership: Leadership, healt
         .modify(nodes::trim)
         .reflect(node_writer)
         .touched_objects()
-        .predicate_filter(|node: &Node| Some(u64::from(nodes::is_dead(node))), Default::default());
+        .predicate_filter(|node: &Node| Some(nodes::mark(node)), Default::default());
     let all = resources.clone();
     let controller = controller
         .owns_stream(views)
         .watches_stream(pods, |pod| cluster_of(&pod))
-        // A node that dies or comes back is rare; which clusters have pods there is for each pass to see.
+        // A node that dies, comes back or gets another label is rare; which clusters have pods there is for each pass to see.
         .watches_stream(node_events, move |_| everything(&all));
 
     let (sync, synced) = watch::channel(false);

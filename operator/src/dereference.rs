@@ -1,7 +1,7 @@
 //! First step of the pipeline: reads what the decisions need, from the API server itself and not from a watch's memory, because a member must
 //! not be sent away on the strength of a view that has changed since.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use futures::try_join;
@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use crate::cluster::Cluster;
 use crate::nodes;
 use crate::observed::Observed;
+use crate::places::{self, Place};
 use crate::survey::belongs_to;
 
 /// How long an Event about a pod that could not be created is believed. The StatefulSet's controller tries again at growing intervals.
@@ -99,7 +100,8 @@ pub async fn observe(client: &Client, cluster: &Cluster, nodes: &Store<Node>) ->
         _ => None,
     };
     let dead_nodes = dead_nodes(&pods.items, nodes);
-    Ok(Observed { now, members, gateway, gateway_config, view, pods: pods.items, failed_create, dead_nodes })
+    let places = places(cluster, &pods.items, nodes);
+    Ok(Observed { now, members, gateway, gateway_config, view, pods: pods.items, failed_create, dead_nodes, places })
 }
 
 async fn get<K>(client: &Client, cluster: &Cluster, name: String, what: &'static str) -> Result<Option<K>, ReadError>
@@ -134,6 +136,12 @@ async fn failed_create(client: &Client, cluster: &Cluster, set: &StatefulSet, no
 fn dead_nodes(pods: &[Pod], nodes: &Store<Node>) -> BTreeSet<String> {
     let used = pods.iter().filter_map(|pod| pod.spec.as_ref()?.node_name.clone());
     used.filter(|name| nodes.get(&ObjectRef::new(name)).is_none_or(|node| nodes::is_dead(&node))).collect()
+}
+
+fn places(cluster: &Cluster, pods: &[Pod], nodes: &Store<Node>) -> BTreeMap<String, Place> {
+    let used = pods.iter().filter_map(|pod| pod.spec.as_ref()?.node_name.clone());
+    let known = used.filter_map(|name| nodes.get(&ObjectRef::new(&name)).map(|node| (name, node)));
+    known.map(|(name, node)| (name, places::of_node(node.labels(), &cluster.spec.placement))).collect()
 }
 
 #[cfg(test)]

@@ -54,7 +54,34 @@ pub fn between(before: &SessionClusterStatus, after: &SessionClusterStatus) -> V
         };
         news.then(|| Notice::new(is_true != good, reason, now.message.clone()))
     })
+    .chain(losses(before, after))
     .collect()
+}
+
+/// The members gave another one up. The view says so only until it settles, which may be sooner than anybody looks; its mark stays.
+fn losses(before: &SessionClusterStatus, after: &SessionClusterStatus) -> Option<Notice> {
+    let epoch = |status: &SessionClusterStatus| status.view.as_ref().and_then(|view| view.lossy_epoch);
+    let lossy = epoch(after).filter(|now| epoch(before).is_none_or(|was| was < *now))?;
+    let note = format!("in view {lossy} a member was given up before all that it held was elsewhere: acknowledged writes may be lost");
+    Some(Notice::new(true, "WritesMayBeLost", note))
+}
+
+/// The register was made anew.
+pub fn view_remade(lost: u64) -> Notice {
+    Notice::new(
+        true,
+        "ViewRemade",
+        format!("the SessionView was at epoch {lost} and was deleted; made it anew for the members to put their view back"),
+    )
+}
+
+/// Nobody can put the view back.
+pub fn view_abandoned() -> Notice {
+    Notice::new(
+        true,
+        "ViewAbandoned",
+        "no member that may have the lost view runs any more: the cluster is founded anew, without its sessions",
+    )
 }
 
 /// The StatefulSet's number of members changes.
@@ -166,6 +193,18 @@ mod tests {
     fn a_new_cluster_is_only_in_the_news_with_a_problem() {
         assert_eq!(reasons(&[], &[(READY, "False", "MembersNotReady"), (DEGRADED, "False", "NoProblem")]), []);
         assert_eq!(reasons(&[], &[(STALLED, "True", "InvalidSpec")]), [("InvalidSpec".to_owned(), true)]);
+    }
+
+    #[test]
+    fn a_loss_is_told_once_even_if_the_view_has_settled_since() {
+        let at = |epoch: Option<u64>| {
+            let view = holdfast_api::ViewStatus { epoch: 9, sub: 1, copies: 1, lossy_epoch: epoch };
+            SessionClusterStatus { view: Some(view), ..SessionClusterStatus::default() }
+        };
+        let told = |before, after| between(&at(before), &at(after)).into_iter().map(|notice| notice.reason).collect::<Vec<_>>();
+        assert_eq!(told(None, Some(8)), ["WritesMayBeLost"]);
+        assert_eq!(told(Some(8), Some(9)), ["WritesMayBeLost"]);
+        assert_eq!(told(Some(9), Some(9)), [""; 0]);
     }
 
     #[test]

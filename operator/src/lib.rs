@@ -17,9 +17,11 @@ pub mod memory;
 mod nodes;
 pub mod observed;
 pub mod pace;
+pub mod places;
 pub mod problems;
 mod quantity;
 pub mod reconcile;
+pub mod register;
 pub mod status;
 pub mod survey;
 #[cfg(test)]

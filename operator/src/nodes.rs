@@ -1,5 +1,7 @@
 //! Which nodes do not answer. Pure.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use k8s_openapi::api::core::v1::Node;
 
 /// Taints by which Kubernetes or a person says that nothing on the node can be trusted to run.
@@ -11,6 +13,13 @@ pub(crate) fn is_dead(node: &Node) -> bool {
     let ready = conditions.into_iter().flatten().find(|condition| condition.type_ == "Ready");
     let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
     ready.is_none_or(|ready| ready.status != "True") || taints.into_iter().flatten().any(|taint| DEAD_TAINTS.contains(&taint.key.as_str()))
+}
+
+/// What a pass over a cluster looks at in a node.
+pub(crate) fn mark(node: &Node) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (is_dead(node), &node.metadata.labels).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Keeps what is needed of a node: the list of its images alone is larger than all the rest.
@@ -44,6 +53,14 @@ mod tests {
         assert!(is_dead(&node("Unknown", "example.com/gpu")));
         assert!(is_dead(&node("False", "example.com/gpu")));
         assert!(is_dead(&node("True", "node.kubernetes.io/out-of-service")));
+    }
+
+    #[test]
+    fn another_label_is_a_reason_to_look() {
+        let mut labelled = node("True", "example.com/gpu");
+        let before = mark(&labelled);
+        labelled.metadata.labels = Some([("topology.kubernetes.io/zone".to_owned(), "a".to_owned())].into());
+        assert_ne!(mark(&labelled), before);
     }
 
     #[test]

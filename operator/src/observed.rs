@@ -1,11 +1,13 @@
 //! What was read at the API server about one cluster, as it came.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use holdfast_api::SessionView;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+
+use crate::places::Place;
 
 /// The objects of a cluster at one moment.
 #[derive(Clone, Debug)]
@@ -26,4 +28,6 @@ pub struct Observed {
     pub failed_create: Option<String>,
     /// Nodes that do not answer, or are gone.
     pub dead_nodes: BTreeSet<String>,
+    /// What pods are to say about where they are, by the name of their node.
+    pub places: BTreeMap<String, Place>,
 }

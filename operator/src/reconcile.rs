@@ -22,9 +22,11 @@ use crate::lease::Leadership;
 use crate::memory::{Memories, Memory};
 use crate::observed::Observed;
 use crate::pace::{self, Removal, Why};
+use crate::places::{self, Placing};
 use crate::problems::Problem;
+use crate::register::{self, Step};
 use crate::status::{self, Failure, READY, RECONCILING, Stall};
-use crate::survey::{Protection, Survey};
+use crate::survey::Survey;
 use crate::validate::validate;
 
 /// A resource as the watch delivers it, whether it can be read or not.
@@ -160,7 +162,7 @@ async fn pipeline(context: &Context, cluster: &Cluster, resource: &SessionCluste
     let before = resource.status.clone().unwrap_or_default();
     let about = cluster.reference();
     let observed = Box::pin(dereference::observe(&context.client, cluster, &context.nodes)).await?;
-    let survey = Survey::of(&cluster.name, &observed, cluster.spec.replication.copies);
+    let survey = Survey::of(&cluster.name, &observed, &cluster.spec.replication);
 
     let plan = pace::decide(cluster, &survey);
     let intent = build::intent::next(cluster, observed.gateway_config.as_ref());
@@ -170,15 +172,18 @@ async fn pipeline(context: &Context, cluster: &Cluster, resource: &SessionCluste
         intent: &intent,
         replicas: plan.replicas,
         ordinals: cluster.spec.replicas.max(survey.ordinals()),
-        protected: survey.protection() == Protection::Protected,
+        may_evict: survey.may_evict(),
     });
 
     lead(context)?;
+    let mut notices: Vec<Notice> = Vec::new();
+    let step = register::next(cluster, &observed, status::knows_view(resource));
     let applied = async {
-        if let (None, Some(epoch)) = (&observed.view, status::knows_view(resource)) {
-            return Err(Blocked::Failure(view_missing(cluster, epoch)));
+        let changed = context.applier.register(cluster, observed.view.as_ref(), &step).await?;
+        notices.extend(of_register(&step, &observed).filter(|_| changed));
+        if let Some(waiting) = view_lost(cluster, &observed, &step) {
+            return Err(Blocked::Failure(waiting));
         }
-        context.applier.ensure_view(cluster, observed.view.as_ref()).await?;
         if secret_is_due(memory, &before) {
             context.applier.ensure_secret(cluster).await?;
             memory.secret_tried = Some(Instant::now());
@@ -191,12 +196,16 @@ async fn pipeline(context: &Context, cluster: &Cluster, resource: &SessionCluste
         Err(Blocked::Error(error)) => return Err(error.into()),
         Err(Blocked::Failure(failure)) => {
             let after = status::of_failed(cluster, &survey, &failure, &before, observed.now);
-            report(context, &about, &before, &after, Vec::new()).await?;
+            report(context, &about, &before, &after, notices).await?;
             return Ok(Action::requeue(context.memories.failed(&cluster.uid)));
         }
     };
 
-    let mut notices: Vec<Notice> = events::scaled(survey.current, plan.replicas).into_iter().collect();
+    notices.extend(events::scaled(survey.current, plan.replicas));
+    for placing in places::due(&observed) {
+        lead(context)?;
+        place(context, cluster, &placing).await;
+    }
     for removal in &plan.removals {
         lead(context)?;
         if remove(context, cluster, removal).await? {
@@ -242,13 +251,42 @@ impl From<ApplyError> for Blocked {
     }
 }
 
-fn view_missing(cluster: &Cluster, epoch: u64) -> Failure {
-    let message = format!(
-        "SessionView {} was at epoch {epoch} and is gone. The operator never makes another one: members of the old view may still run and would \
-         lose their sessions. Restore it, or delete this SessionCluster and create it again",
-        names::view(&cluster.name)
-    );
-    Failure::Stall(Stall { reason: "ViewMissing", message })
+/// What people should know of a step that was taken.
+fn of_register(step: &Step, observed: &Observed) -> Option<Notice> {
+    match step {
+        Step::Create { lost } => lost.map(events::view_remade),
+        Step::Mark(marks) => {
+            let is_abandoned = marks.annotations.get(names::FOUNDED_ANNOTATION) == Some(&None);
+            (is_abandoned && observed.view.as_ref().is_some_and(register::is_lost)).then(events::view_abandoned)
+        }
+        Step::Keep => None,
+    }
+}
+
+/// As long as the members' view is not back, nothing is known about them, so nothing of them is touched.
+fn view_lost(cluster: &Cluster, observed: &Observed, step: &Step) -> Option<Failure> {
+    let name = names::view(&cluster.name);
+    let message = match (step, observed.view.as_ref().filter(|view| register::is_lost(view))) {
+        (Step::Create { lost: Some(epoch) }, _) => format!("SessionView {name} was at epoch {epoch} and was deleted; made it anew"),
+        (Step::Mark(marks), _) if marks.epoch.is_some() => format!("SessionView {name} was deleted and made anew by somebody else"),
+        (Step::Mark(marks), Some(_)) if marks.annotations.contains_key(names::FOUNDED_ANNOTATION) => return None,
+        (_, Some(view)) => {
+            let witnesses = register::witnesses(observed, view).join(", ");
+            format!("SessionView {name} was deleted and made anew; these members may have the view and put it back: {witnesses}")
+        }
+        _ => return None,
+    };
+    Some(Failure::Problem(Problem { reason: "ViewLost".to_owned(), message }))
+}
+
+/// Tells a pod where it is. Nothing depends on it at once, and the next pass tries again.
+async fn place(context: &Context, cluster: &Cluster, placing: &Placing) {
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), &cluster.namespace);
+    let patch = Patch::Merge(serde_json::json!({"metadata": {"uid": placing.uid, "annotations": placing.place}}));
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    if let Err(error) = pods.patch_metadata(&placing.pod, &params, &patch).await {
+        tracing::warn!(cluster = cluster.name, pod = placing.pod, %error, "failed to tell a pod its zone");
+    }
 }
 
 /// The images that the cluster was created with; before that, the operator's own.

@@ -1,12 +1,13 @@
 //! What was observed, boiled down to what decisions and the status need. Pure.
 
-use holdfast_api::{MemberState, names};
+use holdfast_api::{MemberState, Replication, Topology, names};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use crate::observed::Observed;
 use crate::problems::{self, Problem};
+use crate::register;
 
 /// A cluster as it stands.
 #[derive(Clone, Debug)]
@@ -21,8 +22,10 @@ pub struct Survey {
     pub gateway: Gateway,
     /// What is wrong, the worst first.
     pub problems: Vec<Problem>,
-    /// Copies that each session has besides its owner's.
+    /// Copies that each session shall have besides its owner's.
     pub copies: u32,
+    /// Every other member keeps a copy, however many there are.
+    pub all_members: bool,
 }
 
 /// The pod of a member.
@@ -46,13 +49,19 @@ pub struct Member {
     pub standing: Option<MemberState>,
 }
 
-/// The view, and how it compares with the pods.
+/// The view, and how it compares with the pods. One that members have yet to put back is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     /// Its number.
     pub epoch: u64,
     /// 0: just changed; larger: settled.
     pub sub: u64,
+    /// Copies that each session has in it.
+    pub copies: u32,
+    /// Whether acknowledged writes may have been lost on the way to it.
+    pub lossy: bool,
+    /// The last view of which that was said.
+    pub lossy_epoch: Option<u64>,
     /// How many members own and keep sessions.
     pub full: u32,
     /// Members that enter or leave, by name.
@@ -81,20 +90,29 @@ pub enum Protection {
     Unsettled,
     /// There are fewer members than an owner and its copies need.
     FewerMembersThanCopies,
+    /// Every other member keeps a copy, but there is none.
+    SingleMember,
+    /// No copies are asked for.
+    NoCopiesWanted,
+    /// A member was given up before it was known that all it had is elsewhere.
+    WritesMayBeLost,
     /// Nobody has founded a view yet.
     NoView,
 }
 
 impl Survey {
     /// Boils down what was observed of the cluster `name`.
-    pub fn of(name: &str, observed: &Observed, copies: u32) -> Self {
+    pub fn of(name: &str, observed: &Observed, replication: &Replication) -> Self {
         let members = members(name, observed);
-        let view = observed.view.as_ref().map(|view| {
+        let view = observed.view.as_ref().filter(|view| !register::is_lost(view)).map(|view| {
             let there = |member: &&holdfast_api::ViewMember| members.iter().any(|pod| pod.name == member.name && pod.uid == member.pod_uid);
             let spec = &view.spec;
             View {
                 epoch: spec.epoch,
                 sub: spec.sub,
+                copies: spec.copies,
+                lossy: spec.lossy,
+                lossy_epoch: view.annotations().get(names::LOSSY_ANNOTATION).and_then(|epoch| epoch.parse().ok()),
                 full: u32::try_from(spec.members.iter().filter(|member| member.state == MemberState::Full).count()).unwrap_or(u32::MAX),
                 moving: spec.members.iter().filter(|member| member.state != MemberState::Full).map(|member| member.name.clone()).collect(),
                 orphaned: spec.members.iter().filter(|member| !there(member)).map(|member| member.name.clone()).collect(),
@@ -107,7 +125,8 @@ impl Survey {
             gateway: observed.gateway.as_ref().map(gateway).unwrap_or_default(),
             problems: problems::find(name, observed),
             members,
-            copies,
+            copies: replication.wanted_copies(),
+            all_members: replication.topology == Topology::AllMembers,
         }
     }
 
@@ -116,9 +135,22 @@ impl Survey {
         match &self.view {
             None => Protection::NoView,
             Some(view) if view.epoch == 0 => Protection::NoView,
-            Some(view) if view.full <= self.copies => Protection::FewerMembersThanCopies,
-            Some(view) if view.sub == 0 => Protection::Unsettled,
+            Some(view) if view.lossy => Protection::WritesMayBeLost,
+            Some(_) if self.copies == 0 => Protection::NoCopiesWanted,
+            Some(view) if self.all_members && view.full < 2 => Protection::SingleMember,
+            Some(view) if !self.all_members && view.full <= self.copies => Protection::FewerMembersThanCopies,
+            // Of fewer copies than before there is none too few.
+            Some(view) if view.sub == 0 || view.copies < self.copies => Protection::Unsettled,
             Some(_) => Protection::Protected,
+        }
+    }
+
+    /// Whether a drained node may take a member: nothing is only there that somebody wanted elsewhere, and nothing is on its way.
+    pub fn may_evict(&self) -> bool {
+        match self.protection() {
+            Protection::Protected => true,
+            Protection::NoCopiesWanted => self.view.as_ref().is_some_and(|view| view.sub > 0),
+            _ => false,
         }
     }
 
@@ -235,6 +267,40 @@ mod tests {
         assert_eq!(World::settled(3).copies(3).survey().protection(), Protection::FewerMembersThanCopies);
         assert_eq!(World::settled(3).epoch(0).survey().protection(), Protection::NoView);
         assert_eq!(World::settled(3).without_view().survey().protection(), Protection::NoView);
+    }
+
+    #[test]
+    fn all_members_are_never_fewer_than_copies_need() {
+        assert_eq!(World::settled(3).all_members().survey().protection(), Protection::Protected);
+        assert_eq!(World::settled(3).all_members().outside(2).survey().protection(), Protection::Protected);
+        assert_eq!(World::settled(3).all_members().sub(0).survey().protection(), Protection::Unsettled);
+        assert_eq!(World::settled(1).all_members().survey().protection(), Protection::SingleMember);
+    }
+
+    #[test]
+    fn a_new_number_of_copies_protects_once_the_view_has_it() {
+        assert_eq!(World::settled(3).copies(2).view_copies(1).survey().protection(), Protection::Unsettled);
+        assert_eq!(World::settled(3).copies(1).view_copies(2).survey().protection(), Protection::Protected);
+    }
+
+    #[test]
+    fn without_copies_nothing_is_protected_but_nodes_may_be_drained() {
+        let none = World::settled(3).copies(0);
+        assert_eq!(none.survey().protection(), Protection::NoCopiesWanted);
+        assert!(none.survey().may_evict());
+        assert!(!none.sub(0).survey().may_evict());
+    }
+
+    #[test]
+    fn a_lossy_view_is_that_before_all_else() {
+        assert_eq!(World::settled(2).copies(2).lossy(7).survey().protection(), Protection::WritesMayBeLost);
+        assert_eq!(World::settled(3).lossy(6).survey().protection(), Protection::Protected);
+    }
+
+    #[test]
+    fn a_register_that_waits_for_its_view_has_none() {
+        let world = World::settled(3).epoch(0).marked(&[(names::FOUNDED_ANNOTATION, "7")]);
+        assert_eq!(world.survey().view, None);
     }
 
     #[test]

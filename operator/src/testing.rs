@@ -2,9 +2,9 @@
 
 pub(crate) mod api;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use holdfast_api::{MemberState, SessionCluster, SessionView, SessionViewSpec, ViewMember};
+use holdfast_api::{MemberState, Replication, SessionCluster, SessionView, SessionViewSpec, Topology, ViewMember, names};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ pub(crate) fn container_status(name: &str, state: Value) -> ContainerStatus {
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) observed: Observed,
-    copies: u32,
+    replication: Replication,
 }
 
 impl World {
@@ -72,8 +72,9 @@ impl World {
             pods: Vec::new(),
             failed_create: None,
             dead_nodes: BTreeSet::new(),
+            places: BTreeMap::new(),
         };
-        Self { observed, copies: 1 }
+        Self { observed, replication: Replication::default() }
     }
 
     /// `replicas` ready pods, each on a node of its own and a full member of a settled view, and two gateways.
@@ -97,16 +98,40 @@ impl World {
         );
         world.observed.pods = (0..replicas).map(pod).collect();
         let members = (0..replicas).map(|id| member(id, MemberState::Full)).collect();
-        world.observed.view = Some(SessionView::new("shop", SessionViewSpec { epoch: 7, sub: 1, copies: 1, budget: 1, members }));
+        world.observed.view =
+            Some(SessionView::new("shop", SessionViewSpec { epoch: 7, sub: 1, copies: 1, budget: 1, lossy: false, members }));
         world
     }
 
     pub(crate) fn survey(&self) -> Survey {
-        Survey::of("shop", &self.observed, self.copies)
+        Survey::of("shop", &self.observed, &self.replication)
     }
 
     pub(crate) fn copies(mut self, copies: u32) -> Self {
-        self.copies = copies;
+        self.replication.copies = copies;
+        self.view(|view| view.copies = copies)
+    }
+
+    /// Every other member keeps a copy.
+    pub(crate) fn all_members(mut self) -> Self {
+        self.replication.topology = Topology::AllMembers;
+        self.view(|view| view.copies = names::ALL_MEMBERS)
+    }
+
+    /// The view has this number of copies, whatever is asked for.
+    pub(crate) fn view_copies(self, copies: u32) -> Self {
+        self.view(|view| view.copies = copies)
+    }
+
+    /// Acknowledged writes may be lost since this view, which is the one that is there or an earlier one.
+    pub(crate) fn lossy(self, epoch: u64) -> Self {
+        self.view(|view| view.lossy = view.epoch == epoch).marked(&[(names::LOSSY_ANNOTATION, &epoch.to_string())])
+    }
+
+    /// Annotations of the view.
+    pub(crate) fn marked(mut self, marks: &[(&str, &str)]) -> Self {
+        let view = self.observed.view.as_mut().expect("a view");
+        view.metadata.annotations.get_or_insert_default().extend(marks.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         self
     }
 
@@ -222,5 +247,13 @@ fn pod(ordinal: u32) -> Pod {
 }
 
 fn member(id: u32, state: MemberState) -> ViewMember {
-    ViewMember { id, name: format!("shop-{id}"), incarnation: format!("100{id}"), pod_uid: format!("pod-{id}"), state }
+    ViewMember {
+        id,
+        name: format!("shop-{id}"),
+        incarnation: format!("100{id}"),
+        pod_uid: format!("pod-{id}"),
+        state,
+        zone: None,
+        domain: None,
+    }
 }

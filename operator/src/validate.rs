@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_api::SessionCluster;
+use holdfast_api::{SessionCluster, SessionClusterSpec};
 use k8s_openapi::api::core::v1::{Probe, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -46,7 +46,7 @@ pub fn validate(resource: &SessionCluster) -> Result<Cluster, Invalid> {
 
     range("spec.replicas", spec.replicas, 0, 64)?;
     range("spec.gateway.replicas", spec.gateway.replicas, 1, 32)?;
-    range("spec.replication.copies", spec.replication.copies, 1, 7)?;
+    replication(&spec)?;
     let membership = &spec.membership;
     if membership.failure_timeout.as_std() < membership.heartbeat_interval.as_std() * 4 {
         let expected = format!("must be at least 4 times spec.membership.heartbeatInterval, which is {}", membership.heartbeat_interval);
@@ -71,6 +71,18 @@ pub fn validate(resource: &SessionCluster) -> Result<Cluster, Invalid> {
     probe("spec.workload.app.livenessProbe", app.liveness_probe.as_ref())?;
 
     Ok(Cluster { name, namespace, uid, generation: resource.metadata.generation.unwrap_or_default(), spec })
+}
+
+fn replication(spec: &SessionClusterSpec) -> Result<(), Invalid> {
+    let replication = &spec.replication;
+    range("spec.replication.copies", replication.copies, 0, 63)?;
+    range("spec.replication.transport.connections", replication.transport.connections, 1, 8)?;
+    let (queue, session) = (replication.transport.queue_bytes, spec.sessions.max_bytes);
+    if queue.as_bytes() < 2 * session.as_bytes() {
+        let expected = format!("must be at least twice spec.sessions.maxBytes, which is {session}");
+        return Err(Invalid::new("spec.replication.transport.queueBytes", queue, expected));
+    }
+    Ok(())
 }
 
 fn check_name(name: &str) -> Result<(), Invalid> {
@@ -195,6 +207,11 @@ mod tests {
     fn what_an_older_definition_would_let_through_is_refused_here() {
         assert!(refused(json!({"replicas": 65})).contains(r#"spec.replicas: "65" is not right: must be 0 to 64"#));
         assert!(refused(json!({"membership": {"failureTimeout": "900ms"}})).starts_with(r#"spec.membership.failureTimeout: "900ms""#));
+        assert!(refused(json!({"replication": {"copies": 64}})).contains(r#"spec.replication.copies: "64" is not right: must be 0 to 63"#));
+        assert!(
+            refused(json!({"sessions": {"maxBytes": "32Mi"}, "replication": {"transport": {"queueBytes": "8Mi"}}}))
+                .starts_with(r#"spec.replication.transport.queueBytes: "8Mi" is not right: must be at least twice spec.sessions.maxBytes"#)
+        );
         assert!(refused(json!({"workload": {"app": {"port": 4001}}})).starts_with(r#"spec.workload.app.port: "4001""#));
         assert!(
             refused(json!({"workload": {"app": {"env": [{"name": "REDIS_URL"}]}}})).starts_with(r#"spec.workload.app.env: "REDIS_URL""#)

@@ -4,8 +4,10 @@
 mod convert;
 pub mod kubernetes;
 pub mod memory;
+mod restore;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use holdfast_core::{Version, View};
@@ -14,6 +16,15 @@ use tokio::sync::mpsc;
 
 pub use convert::ConvertError;
 pub(crate) use convert::spec_of;
+
+/// What the register shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The view.
+    pub view: View,
+    /// How many copies of each session are asked for, if it says so: the view is brought there by the members.
+    pub copies: Option<u8>,
+}
 
 /// What became of a swap.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,20 +49,30 @@ pub enum ArbiterError {
         millis: u64,
     },
     /// There is no such object.
-    #[error("the SessionView `{name}` is not there; the operator creates it, and never again once a view has been founded")]
+    #[error("the SessionView `{name}` is not there; the operator makes it")]
     Missing {
         /// Its name.
         name: String,
     },
-    /// The register was deleted and made anew, so that its numbers mean nothing.
-    #[error("the SessionView `{name}` is another object (UID {found}) than the one that this member joined by (UID {expected})")]
+    /// The register belongs to another cluster of the same name.
+    #[error(
+        "the SessionView `{name}` belongs to another SessionCluster (UID `{found}`) than the one that this member joined (UID `{expected}`)"
+    )]
     Replaced {
         /// Its name.
         name: String,
-        /// The UID seen first.
+        /// UID of the resource seen first.
         expected: String,
-        /// The UID seen now.
+        /// UID of the resource seen now.
         found: String,
+    },
+    /// The register was made anew, and waits for a member that has the view.
+    #[error(
+        "the SessionView `{name}` was deleted and made anew; a member that has the view puts it back, and until then nobody founds another"
+    )]
+    Lost {
+        /// Its name.
+        name: String,
     },
     /// The API server refused or could not be reached.
     #[error("failed to read the SessionView `{name}`")]
@@ -73,13 +94,16 @@ pub enum ArbiterError {
 
 /// A linearizable register that holds a view.
 pub trait Arbiter: Debug + Send + Sync + 'static {
-    /// Reads it linearizably. Answers within about a second.
-    fn read(&self) -> BoxFuture<'_, Result<View, ArbiterError>>;
+    /// Reads it linearizably. Answers within a few seconds.
+    fn read(&self) -> BoxFuture<'_, Result<Shown, ArbiterError>>;
 
     /// Replaces its content by `new` if the version there is `expected`. Answers within a few seconds.
     fn swap(&self, expected: Version, new: View) -> BoxFuture<'_, Swap>;
 
     /// Sends what the register holds into `views`, soon after each change and now and then without one, until nobody receives any more. What is
     /// sent was in the register once, but may be older than what a read has shown.
-    fn watch(&self, views: mpsc::Sender<View>) -> BoxFuture<'_, ()>;
+    fn watch(&self, views: mpsc::Sender<Shown>) -> BoxFuture<'_, ()>;
+
+    /// Tells the view that this member has adopted and has a voice in, `None` while there is none: what is put back when the register is lost.
+    fn hold(&self, view: Option<Arc<View>>);
 }

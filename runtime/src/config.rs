@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use holdfast_api::{ParseDurationError, names};
 use holdfast_core::NodeId;
 use holdfast_process::LogOptions;
@@ -56,9 +56,24 @@ pub struct Settings {
     /// A name server to ask instead of those in /etc/resolv.conf.
     #[arg(long, env = "HOLDFAST_NAMESERVER")]
     pub nameserver: Option<SocketAddr>,
-    /// How many keepers each session has beside its owner.
-    #[arg(long, env = "HOLDFAST_COPIES", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=7))]
+    /// How many keepers each session has beside its owner, 63 for all other members, if the register of the view does not say.
+    #[arg(long, env = "HOLDFAST_COPIES", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=63))]
     pub copies: u8,
+    /// When a write is answered.
+    #[arg(long, env = "HOLDFAST_ACKNOWLEDGE", default_value = "Applied")]
+    pub acknowledge: Acknowledge,
+    /// What becomes of writes while a session has fewer copies than it should.
+    #[arg(long, env = "HOLDFAST_ON_UNDER_REPLICATED", default_value = "Wait")]
+    pub on_under_replicated: OnUnderReplicated,
+    /// How many connections there are to each member.
+    #[arg(long, env = "HOLDFAST_CONNECTIONS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub connections: u8,
+    /// How what is sent is compressed.
+    #[arg(long, env = "HOLDFAST_COMPRESSION", default_value = "None")]
+    pub compression: Compression,
+    /// How many bytes a second each member gets when copies are made in the background; 0 is as fast as it goes.
+    #[arg(long, env = "HOLDFAST_TRANSFER_RATE", default_value_t = 0, value_parser = parse_rate)]
+    pub transfer_rate: u64,
     /// How long a command waits for its acknowledgements.
     #[arg(long, env = "HOLDFAST_ACK_TIMEOUT", default_value = "5s", value_parser = parse_duration)]
     pub ack_timeout: Duration,
@@ -100,6 +115,41 @@ pub struct Settings {
     pub log: LogOptions,
 }
 
+/// When a write is answered, in the words of the resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub enum Acknowledge {
+    /// When all copies have it.
+    Applied,
+    /// When all members with copies have received it.
+    Received,
+    /// At once.
+    None,
+}
+
+/// What becomes of writes while a session has fewer copies than it should, in the words of the resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub enum OnUnderReplicated {
+    /// They wait.
+    Wait,
+    /// Silent members are given up.
+    Accept,
+    /// They are refused.
+    Reject,
+}
+
+/// How what is sent is compressed, in the words of the resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Compression {
+    /// Not at all.
+    #[value(name = "None")]
+    None,
+    /// By LZ4.
+    #[value(name = "LZ4")]
+    Lz4,
+}
+
 /// The settings of `drain`.
 #[derive(Args, Clone, Debug)]
 pub struct DrainSettings {
@@ -112,6 +162,9 @@ pub struct DrainSettings {
 }
 
 const ADMIN_SOCKET: &str = "/run/holdfast/admin.sock";
+
+/// A slower transfer than this takes hours for what the resource calls a small cluster.
+const SLOWEST_TRANSFER: u64 = 64 << 10;
 
 /// Below this a busy machine is taken for a dead one.
 const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(10);
@@ -231,6 +284,14 @@ pub fn ordinal(cluster: &str, pod_name: &str) -> Option<NodeId> {
     names::ordinal(cluster, pod_name).and_then(|ordinal| ordinal.try_into().ok()).and_then(NodeId::new)
 }
 
+fn parse_rate(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(rate) if rate == 0 || rate >= SLOWEST_TRANSFER => Ok(rate),
+        Ok(rate) => Err(format!("{rate} is not right: it must be 0 (unlimited), or at least {SLOWEST_TRANSFER} bytes per second")),
+        Err(error) => Err(format!("it must be a number of bytes per second: {error}")),
+    }
+}
+
 fn parse_duration(text: &str) -> Result<Duration, ParseDurationError> {
     text.parse::<holdfast_api::Duration>().map(holdfast_api::Duration::as_std)
 }
@@ -294,6 +355,8 @@ pub(crate) mod tests {
         assert_eq!(config.settings.heartbeat_interval, Duration::from_millis(250));
         assert_eq!(config.settings.failure_timeout, Duration::from_secs(2));
         assert_eq!(config.settings.ack_timeout, Duration::from_secs(5));
+        assert_eq!((config.settings.acknowledge, config.settings.on_under_replicated), (Acknowledge::Applied, OnUnderReplicated::Wait));
+        assert_eq!((config.settings.connections, config.settings.compression, config.settings.transfer_rate), (1, Compression::None, 0));
         assert_eq!((config.settings.copies, config.settings.max_bytes, config.settings.queue_bytes), (1, 1_048_576, 67_108_864));
     }
 
@@ -329,6 +392,20 @@ pub(crate) mod tests {
     fn a_queue_must_hold_a_value() {
         let error = settings(&["--max-bytes=2097152", "--queue-bytes=2097152"]).check().expect_err("wrong").to_string();
         assert!(error.starts_with("HOLDFAST_QUEUE_BYTES"), "{error}");
+    }
+
+    #[test]
+    fn the_words_of_the_resource_are_those_of_the_settings() {
+        let words = settings(&[
+            "--acknowledge=Received",
+            "--on-under-replicated=Accept",
+            "--compression=LZ4",
+            "--copies=63",
+            "--transfer-rate=65536",
+        ]);
+        assert_eq!((words.acknowledge, words.on_under_replicated), (Acknowledge::Received, OnUnderReplicated::Accept));
+        assert_eq!((words.compression, words.copies, words.transfer_rate), (Compression::Lz4, 63, 65_536));
+        assert!(parse_rate("100").expect_err("too slow").contains("at least 65536 bytes per second"));
     }
 
     #[test]

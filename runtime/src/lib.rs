@@ -10,6 +10,7 @@ pub mod incarnation;
 mod links;
 pub mod member;
 pub mod peers;
+pub mod place;
 pub mod proof;
 pub mod redis;
 pub mod run;

@@ -17,10 +17,11 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::arbiter::Arbiter;
-use crate::config::Config;
+use crate::config::{Acknowledge, Compression, Config, OnUnderReplicated};
 use crate::incarnation;
 use crate::links::LinkSettings;
 use crate::peers::PeerResolver;
+use crate::place::Locator;
 use crate::proof::Prover;
 use crate::session::{Limits, REQUESTS, SessionHandle};
 use crate::status::Status;
@@ -60,11 +61,22 @@ impl MemberSettings {
             max_bytes: settings.max_bytes,
             queue_bytes: settings.queue_bytes,
             max_commands: COMMANDS,
-            acknowledge: engine::Acknowledge::default(),
-            on_under_replicated: engine::OnUnderReplicated::default(),
-            connections: 1,
-            compression: engine::Compression::default(),
-            transfer_rate: 0,
+            acknowledge: match settings.acknowledge {
+                Acknowledge::Applied => engine::Acknowledge::Applied,
+                Acknowledge::Received => engine::Acknowledge::Received,
+                Acknowledge::None => engine::Acknowledge::None,
+            },
+            on_under_replicated: match settings.on_under_replicated {
+                OnUnderReplicated::Wait => engine::OnUnderReplicated::Wait,
+                OnUnderReplicated::Accept => engine::OnUnderReplicated::Accept,
+                OnUnderReplicated::Reject => engine::OnUnderReplicated::Reject,
+            },
+            connections: settings.connections,
+            compression: match settings.compression {
+                Compression::None => engine::Compression::None,
+                Compression::Lz4 => engine::Compression::Lz4,
+            },
+            transfer_rate: settings.transfer_rate,
         };
         Self { id: config.id, engine }
     }
@@ -94,6 +106,8 @@ pub struct Surroundings {
     pub resolver: Arc<dyn PeerResolver>,
     /// Knows who is dead.
     pub prover: Arc<dyn Prover>,
+    /// Knows where this member runs; without it, nobody does.
+    pub locator: Option<Arc<dyn Locator>>,
     /// Is told that the member's task lives.
     pub health: Health,
 }

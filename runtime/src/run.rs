@@ -23,6 +23,7 @@ use crate::arbiter::kubernetes::KubernetesArbiter;
 use crate::config::{Config, Settings};
 use crate::dns::DnsPeers;
 use crate::member::{Member, MemberControl, MemberSettings, Surroundings};
+use crate::place::OwnPod;
 use crate::proof::PodStatus;
 use crate::redis;
 use crate::socket::{ONLY_US, Socket};
@@ -89,7 +90,8 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
         listener: doors.replication,
         arbiter: Arc::new(KubernetesArbiter::new(client.clone(), &settings.namespace, &settings.cluster)),
         resolver: peers.clone(),
-        prover: Arc::new(PodStatus::new(client, &settings.namespace)),
+        prover: Arc::new(PodStatus::new(client.clone(), &settings.namespace)),
+        locator: Some(Arc::new(OwnPod::new(client, &settings.namespace, &settings.pod_name, &settings.pod_uid))),
         health: health.clone(),
     };
     let mut member = Member::start(&MemberSettings::new(&config), surroundings);

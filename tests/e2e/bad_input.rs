@@ -35,7 +35,12 @@ async fn refused(lab: &Lab) -> anyhow::Result<()> {
     };
     for (name, spec, words) in [
         ("mistaken", with("replicas", json!(65)), ["spec.replicas", "64"]),
-        ("mistaken", with("replication", json!({"copies": 9})), ["spec.replication.copies", "7"]),
+        ("mistaken", with("replication", json!({"copies": 64})), ["spec.replication.copies", "63"]),
+        ("mistaken", with("replication", json!({"topology": "AllMembers", "copies": 2})), ["spec.replication.copies", "AllMembers"]),
+        ("mistaken", with("replication", json!({"acknowledge": "Later"})), ["spec.replication.acknowledge", "Received"]),
+        ("mistaken", with("replication", json!({"transport": {"queueBytes": "1Mi"}})), ["transport.queueBytes", "twice"]),
+        ("mistaken", with("stateTransfer", json!({"rate": "1"})), ["spec.stateTransfer.rate", "64Ki"]),
+        ("mistaken", with("placement", json!({"zoneLabel": "a zone"})), ["spec.placement.zoneLabel", "label"]),
         ("mistaken", with("replication", json!({"ackTimeout": "soon"})), ["spec.replication.ackTimeout", "1m"]),
         ("mistaken", with("membership", json!({"heartbeatInterval": "1s", "failureTimeout": "2s"})), ["failureTimeout", "4 times"]),
         ("mistaken", with("sessions", json!({"maxBytes": "1Gi"})), ["spec.sessions.maxBytes", "32Mi"]),

@@ -1,10 +1,12 @@
 //! End-to-end tests: Holdfast on a real Kubernetes, with people shopping. One cluster, brought up once and ended at the end; one
 //! module a behaviour, run one after another, each leaving a whole shop of three members behind.
 
+mod all_members;
 mod api_server_frozen;
 mod bad_input;
 mod chart;
 mod clear_failures;
+mod copies;
 mod delete_pod;
 mod deletion;
 mod install;
@@ -14,6 +16,8 @@ mod node_cut_off;
 mod operator_unavailable;
 mod scaling;
 mod status_conditions;
+mod view_lost;
+mod zones;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -47,6 +51,10 @@ fn all() -> Vec<Test<Lab>> {
         scaling: 300 s,
         operator_unavailable: 240 s,
         api_server_frozen: 180 s,
+        view_lost: 240 s,
+        copies: 300 s,
+        all_members: 240 s,
+        zones: 300 s,
         deletion: 180 s,
     ]
 }

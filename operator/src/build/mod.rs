@@ -23,6 +23,7 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 
 pub use self::meta::{GATEWAY_IMAGE_ANNOTATION, RUNTIME_IMAGE_ANNOTATION};
 pub use self::once::{admin_secret, empty_view};
+pub use self::runtime_container::NAME as RUNTIME_CONTAINER;
 use crate::cluster::Cluster;
 
 /// Marks objects as built, not yet at the API server.
@@ -90,8 +91,8 @@ pub struct Inputs<'a> {
     pub replicas: u32,
     /// Members whose pods may exist meanwhile: the larger of what is and what shall be.
     pub ordinals: u32,
-    /// Whether every session has all its copies, so that a member may be evicted.
-    pub protected: bool,
+    /// Whether a drained node may take a member.
+    pub may_evict: bool,
 }
 
 /// The objects of a cluster.
@@ -110,7 +111,7 @@ pub fn build(inputs: &Inputs<'_>) -> Resources<Prepared> {
         gateway_config: intent::config_map(cluster, inputs.intent),
         members: stateful_set::build(cluster, inputs.images, inputs.replicas),
         gateway: gateway_deployment::build(cluster, inputs.images),
-        members_budget: budgets::members(cluster, inputs.protected),
+        members_budget: budgets::members(cluster, inputs.may_evict),
         gateway_budget: budgets::gateway(cluster),
         state: PhantomData,
     }

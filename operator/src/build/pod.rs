@@ -56,7 +56,7 @@ pub(super) fn default_resources() -> ResourceRequirements {
 
 /// Away from each other, by zone and by node, as far as there are any.
 pub(super) fn spread(cluster: &Cluster, component: &str) -> Vec<TopologySpreadConstraint> {
-    ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+    [cluster.spec.placement.zone_label.as_str(), "kubernetes.io/hostname"]
         .map(|key| TopologySpreadConstraint {
             max_skew: 1,
             topology_key: key.to_owned(),

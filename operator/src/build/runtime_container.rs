@@ -3,19 +3,20 @@
 //! Its startup probe holds the application back until the member has its share of the sessions; the drain starts in its preStop hook, while the
 //! application finishes its requests, because the sidecar itself gets SIGTERM only once the application has exited.
 
-use holdfast_api::{Duration, names};
+use holdfast_api::{ByteSize, Duration, names};
 use k8s_openapi::api::core::v1::{
     ConfigMapProjection, Container, DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource, EnvVar, ExecAction, KeyToPath,
     Lifecycle, LifecycleHandler, ObjectFieldSelector, ProjectedVolumeSource, ServiceAccountTokenProjection, Volume, VolumeMount,
     VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use serde::Serialize;
 
 use super::{Images, pod};
 use crate::cluster::Cluster;
 
 /// Name of the container.
-pub(crate) const NAME: &str = "holdfast";
+pub const NAME: &str = "holdfast";
 /// Name of the volume that the runtime shares with the application.
 const RUN_VOLUME: &str = "run";
 /// Name of the volume with what a client of the API server needs.
@@ -67,6 +68,7 @@ pub(super) fn build(cluster: &Cluster, images: &Images) -> Container {
 
 fn environment(cluster: &Cluster) -> Vec<EnvVar> {
     let spec = &cluster.spec;
+    let replication = &spec.replication;
     vec![
         pod::env("HOLDFAST_CLUSTER", &cluster.name),
         pod::env_of_field("HOLDFAST_NAMESPACE", "metadata.namespace"),
@@ -74,8 +76,14 @@ fn environment(cluster: &Cluster) -> Vec<EnvVar> {
         pod::env_of_field("HOLDFAST_POD_UID", "metadata.uid"),
         pod::env_of_field("HOLDFAST_POD_IP", "status.podIP"),
         pod::env("HOLDFAST_MEMBERS_SERVICE", names::members_service(&cluster.name)),
-        pod::env("HOLDFAST_COPIES", spec.replication.copies),
-        pod::env("HOLDFAST_ACK_TIMEOUT", spec.replication.ack_timeout),
+        // Not the number of copies, which changes without a restart: it is an annotation of the view (register.rs).
+        pod::env("HOLDFAST_ACKNOWLEDGE", word(&replication.acknowledge)),
+        pod::env("HOLDFAST_ACK_TIMEOUT", replication.ack_timeout),
+        pod::env("HOLDFAST_ON_UNDER_REPLICATED", word(&replication.on_under_replicated)),
+        pod::env("HOLDFAST_CONNECTIONS", replication.transport.connections),
+        pod::env("HOLDFAST_QUEUE_BYTES", replication.transport.queue_bytes.as_bytes()),
+        pod::env("HOLDFAST_COMPRESSION", word(&replication.transport.compression)),
+        pod::env("HOLDFAST_TRANSFER_RATE", spec.state_transfer.rate.map_or(0, ByteSize::as_bytes)),
         pod::env("HOLDFAST_HEARTBEAT_INTERVAL", spec.membership.heartbeat_interval),
         pod::env("HOLDFAST_FAILURE_TIMEOUT", spec.membership.failure_timeout),
         pod::env("HOLDFAST_STATE_TRANSFER_TIMEOUT", spec.state_transfer.timeout),
@@ -87,6 +95,14 @@ fn environment(cluster: &Cluster) -> Vec<EnvVar> {
         pod::env("HOLDFAST_REPLICATION_LISTEN", format!("0.0.0.0:{}", names::REPLICATION_PORT)),
         pod::env("HOLDFAST_ADMIN_LISTEN", format!("0.0.0.0:{}", names::ADMIN_PORT)),
     ]
+}
+
+/// A value of an enumeration as the resource writes it.
+fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        other => unreachable!("an enumeration of the resource is a word, not {other:?}"),
+    }
 }
 
 /// How long the hand-over may take: the rest of the pod's time is for the application and the runtime to end in order.

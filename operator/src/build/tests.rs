@@ -58,7 +58,7 @@ fn built(spec: Value) -> Resources<Prepared> {
     let cluster = testing::cluster(spec);
     let intent = intent::next(&cluster, None);
     let images = Images { runtime: "registry.example/runtime:1".to_owned(), gateway: "registry.example/gateway:1".to_owned() };
-    build(&Inputs { cluster: &cluster, images: &images, intent: &intent, replicas: 3, ordinals: 3, protected: true })
+    build(&Inputs { cluster: &cluster, images: &images, intent: &intent, replicas: 3, ordinals: 3, may_evict: true })
 }
 
 /// Every field of the resource, for the golden files.
@@ -80,9 +80,16 @@ fn everything() -> Value {
         }},
         "sessions": {"maxBytes": "4Mi"},
         "affinity": {"sources": [{"type": "Cookie", "name": "sessionid"}]},
-        "replication": {"copies": 2, "ackTimeout": "3s"},
+        "replication": {
+            "copies": 2,
+            "ackTimeout": "3s",
+            "acknowledge": "Received",
+            "onUnderReplicated": "Accept",
+            "transport": {"connections": 3, "queueBytes": "128Mi", "compression": "LZ4"},
+        },
         "membership": {"heartbeatInterval": "500ms", "failureTimeout": "4s"},
-        "stateTransfer": {"timeout": "2m"},
+        "stateTransfer": {"timeout": "2m", "rate": "10Mi"},
+        "placement": {"zoneLabel": "example.com/zone", "domainLabel": "example.com/room"},
         "gateway": {"replicas": 4, "resources": {"limits": {"memory": "256Mi"}}},
     })
 }
@@ -106,6 +113,24 @@ fn an_upgraded_operator_renders_the_same_pods_as_the_one_before() {
         compare_with_golden(&format!("{name}-member.yaml"), &resources.members.spec.expect("spec").template);
         compare_with_golden(&format!("{name}-gateway.yaml"), &resources.gateway.spec.expect("spec").template);
     }
+}
+
+#[test]
+fn a_change_of_copies_or_of_who_keeps_them_restarts_nobody() {
+    let template = |spec: Value| built(spec).members.spec.expect("spec").template;
+    for spec in
+        [json!({"replication": {"copies": 0}}), json!({"replication": {"copies": 63}}), json!({"replication": {"topology": "AllMembers"}})]
+    {
+        assert_eq!(template(spec.clone()), template(json!({})), "{spec}");
+    }
+}
+
+#[test]
+fn members_spread_over_zones_and_nodes_where_they_can() {
+    let template = built(json!({"placement": {"zoneLabel": "example.com/zone"}})).members.spec.expect("spec").template;
+    let spread = template.spec.expect("spec").topology_spread_constraints.expect("constraints");
+    let keys: Vec<_> = spread.iter().map(|one| (one.topology_key.as_str(), one.when_unsatisfiable.as_str())).collect();
+    assert_eq!(keys, [("example.com/zone", "ScheduleAnyway"), ("kubernetes.io/hostname", "ScheduleAnyway")]);
 }
 
 #[test]

@@ -163,25 +163,99 @@ async fn the_token_and_the_view_are_made_once_and_never_written_again() {
     assert_eq!((bench.api.get(SECRET), bench.api.get(VIEW)), (token, view));
 }
 
-#[tokio::test]
-async fn a_view_that_was_founded_and_is_gone_is_never_made_again() {
-    let mut bench = Bench::new(json!({}));
+/// A member's pod whose runtime started then, on a node that nobody watches.
+fn member_pod(bench: &Bench, ordinal: u32, started: &str) -> Value {
+    let set = bench.api.get(MEMBERS).expect("the StatefulSet")["metadata"]["uid"].clone();
+    json!({
+        "metadata": {
+            "name": format!("shop-{ordinal}"), "namespace": "default", "uid": format!("pod-{ordinal}"),
+            "labels": {"app.kubernetes.io/component": "member"},
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "shop", "uid": set, "controller": true}],
+        },
+        "spec": {"containers": []},
+        "status": {"initContainerStatuses": [
+            {"name": "holdfast", "image": "i", "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {"startedAt": started}}},
+        ]},
+    })
+}
+
+/// A cluster whose view was founded and has been deleted since, as the first pass finds it.
+async fn with_lost_view() -> Bench {
+    let mut bench = Bench::new(json!({"replicas": 1}));
     bench.pass().await;
     bench.api.change(VIEW, |view| view["spec"]["epoch"] = json!(3));
+    bench.api.put(&format!("{PODS}/shop-0"), member_pod(&bench, 0, "2026-01-01T11:00:00Z"));
     bench.pass().await;
     bench.api.remove(VIEW);
     bench.pass().await;
-    assert_eq!(bench.api.get(VIEW), None);
-    assert_eq!(bench.condition("Stalled").1, "ViewMissing");
-    let restored = json!({
-        "metadata": {"name": "shop", "namespace": "default", "ownerReferences": [
-            {"apiVersion": "holdfast.dev/v1alpha1", "kind": "SessionCluster", "name": "shop", "uid": "cluster-uid", "controller": true},
-        ]},
-        "spec": {"epoch": 4},
-    });
-    bench.api.put(VIEW, restored);
+    bench.api.change(VIEW, |view| view["metadata"]["creationTimestamp"] = json!("2026-01-01T12:00:00Z"));
+    bench
+}
+
+#[tokio::test]
+async fn a_view_that_is_gone_is_made_anew_for_the_members_to_put_theirs_back() {
+    let mut bench = with_lost_view().await;
+    let view = bench.api.get(VIEW).expect("made anew");
+    assert_eq!((&view["spec"]["epoch"], &view["metadata"]["annotations"]["holdfast.dev/founded"]), (&json!(1003), &json!("3")));
+    assert_eq!(bench.condition("Degraded").1, "ViewLost");
+    bench.api.requests();
     bench.pass().await;
-    assert_eq!(bench.condition("Stalled").0, "False");
+    assert_eq!(bench.api.writes().iter().filter(|write| write.contains("sessionviews")).count(), 0, "it waits");
+    assert!(bench.condition("Degraded").2.ends_with("put it back: shop-0"), "{}", bench.condition("Degraded").2);
+
+    bench.api.change(VIEW, |view| {
+        view["spec"]["epoch"] = json!(2003);
+        view["spec"]["members"] = json!([{"id": 0, "name": "shop-0", "incarnation": "1", "podUID": "pod-0", "state": "Full"}]);
+        view["metadata"]["annotations"].as_object_mut().expect("annotations").remove("holdfast.dev/founded");
+    });
+    bench.pass().await;
+    assert_eq!(bench.condition("Degraded").1, "NoProblem");
+}
+
+#[tokio::test]
+async fn a_lost_view_that_nobody_has_any_more_lets_the_cluster_be_founded_anew() {
+    let mut bench = with_lost_view().await;
+    bench.api.put(&format!("{PODS}/shop-0"), member_pod(&bench, 0, "2026-01-01T12:02:00Z"));
+    bench.pass().await;
+    let view = bench.api.get(VIEW).expect("there");
+    assert_eq!((&view["spec"]["epoch"], view["metadata"]["annotations"].get("holdfast.dev/founded")), (&json!(1003), None));
+    assert_eq!(bench.condition("Degraded").1, "NoProblem");
+}
+
+#[tokio::test]
+async fn a_changed_number_of_copies_is_written_on_the_view_and_nowhere_else() {
+    let mut bench = Bench::new(json!({}));
+    bench.pass().await;
+    let template = bench.api.get(MEMBERS).expect("there")["spec"]["template"].clone();
+    bench.api.change(CLUSTER, |cluster| cluster["spec"]["replication"]["copies"] = json!(2));
+    bench.api.requests();
+    bench.pass().await;
+    assert!(bench.api.writes().contains(&format!("PATCH {VIEW}")));
+    assert_eq!(bench.api.get(VIEW).expect("there")["metadata"]["annotations"]["holdfast.dev/copies"], "2");
+    assert_eq!(bench.api.get(MEMBERS).expect("there")["spec"]["template"], template);
+    bench.pass().await;
+    assert_eq!(bench.api.writes(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_pod_is_told_the_zone_of_its_node_once() {
+    let mut bench = Bench::new(json!({}));
+    let (nodes, mut writer) = reflector::store();
+    let status = json!({"conditions": [{"type": "Ready", "status": "True"}]});
+    let node = json!({"metadata": {"name": "node-0", "labels": {"topology.kubernetes.io/zone": "a"}}, "status": status});
+    writer.apply_watcher_event(&watcher::Event::Apply(serde_json::from_value(node).expect("a node")));
+    bench.context.nodes = nodes;
+    bench.pass().await;
+    let mut pod = member_pod(&bench, 0, "2026-01-01T11:00:00Z");
+    pod["spec"]["nodeName"] = json!("node-0");
+    bench.api.put(&format!("{PODS}/shop-0"), pod);
+    bench.api.requests();
+    bench.pass().await;
+    assert!(bench.api.writes().contains(&format!("PATCH {PODS}/shop-0")));
+    let annotations = bench.api.get(&format!("{PODS}/shop-0")).expect("there")["metadata"]["annotations"].clone();
+    assert_eq!(annotations, json!({"holdfast.dev/zone": "a", "holdfast.dev/domain": ""}));
+    bench.pass().await;
+    assert_eq!(bench.api.writes(), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -82,7 +82,12 @@ pub fn of_invalid(stall: Stall, generation: Option<i64>, before: &SessionCluster
 fn counted(cluster: &Cluster, survey: &Survey, before: &SessionClusterStatus) -> SessionClusterStatus {
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     // A view that is gone was still there: its epoch is what keeps another one from being founded.
-    let view = survey.view.as_ref().filter(|view| view.epoch > 0).map(|view| ViewStatus { epoch: view.epoch, sub: view.sub });
+    let view = survey.view.as_ref().filter(|view| view.epoch > 0).map(|view| ViewStatus {
+        epoch: view.epoch,
+        sub: view.sub,
+        copies: view.copies,
+        lossy_epoch: view.lossy_epoch,
+    });
     SessionClusterStatus {
         observed_generation: Some(cluster.generation),
         replicas: count(survey.members.len()),

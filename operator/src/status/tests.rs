@@ -14,7 +14,7 @@ fn status_after(spec: serde_json::Value, world: &World, before: &SessionClusterS
     let plan = pace::decide(&cluster, &survey);
     let intent = build::intent::next(&cluster, None);
     let images = Images { runtime: "runtime:1".to_owned(), gateway: "gateway:1".to_owned() };
-    let inputs = Inputs { cluster: &cluster, images: &images, intent: &intent, replicas: plan.replicas, ordinals: 3, protected: true };
+    let inputs = Inputs { cluster: &cluster, images: &images, intent: &intent, replicas: plan.replicas, ordinals: 3, may_evict: true };
     let applied = build::build(&inputs).into_applied();
     of_applied(&cluster, &applied, &intent, &survey, &plan, before, world.observed.now)
 }
@@ -45,7 +45,7 @@ fn a_settled_cluster_is_ready_and_protected_and_quiet() {
     }
     assert_eq!((status.replicas, status.ready_replicas, status.updated_replicas), (3, 3, 3));
     assert_eq!(status.selector.as_deref(), Some("holdfast.dev/cluster=shop,app.kubernetes.io/component=member"));
-    assert_eq!(status.view, Some(ViewStatus { epoch: 7, sub: 1 }));
+    assert_eq!(status.view, Some(ViewStatus { epoch: 7, sub: 1, copies: 1, lossy_epoch: None }));
     assert_eq!(status.gateway, Some(GatewayStatus { service_name: "shop".to_owned(), table_generation: 1 }));
     assert!(status.conditions.iter().all(|condition| condition.observed_generation == Some(3)));
 }
@@ -123,7 +123,10 @@ fn fewer_members_than_copies_need_are_named() {
     let status = status(json!({"replicas": 1}), &World::settled(1));
     assert_eq!(says(&status, READY), "True MembersReady");
     assert_eq!(says(&status, SESSIONS_PROTECTED), "False FewerMembersThanCopies");
-    assert_eq!(message(&status, SESSIONS_PROTECTED), "a session and its copies need 2 members; in the view: 1");
+    assert_eq!(
+        message(&status, SESSIONS_PROTECTED),
+        "a session and its 1 copies need 2 members; in the view: 1; spec.replicas is 1: scale up, or ask for at most 0 copies"
+    );
 }
 
 #[test]
@@ -169,7 +172,7 @@ fn a_view_that_is_gone_stays_in_the_status() {
     let cluster = testing::cluster(json!({}));
     let failure = Failure::Stall(Stall { reason: "ViewMissing", message: "gone".to_owned() });
     let stalled = of_failed(&cluster, &World::settled(3).without_view().survey(), &failure, &before, noon());
-    assert_eq!(stalled.view, Some(ViewStatus { epoch: 7, sub: 1 }));
+    assert_eq!(stalled.view, Some(ViewStatus { epoch: 7, sub: 1, copies: 1, lossy_epoch: None }));
     assert_eq!(says(&stalled, STALLED), "True ViewMissing");
     assert_eq!(says(&stalled, SESSIONS_PROTECTED), "False NoView");
 }

@@ -113,13 +113,43 @@ fn sessions_protected(cluster: &Cluster, survey: &Survey) -> Verdict {
     match survey.protection() {
         Protection::Protected => Verdict::yes("AllCopies", "every session has all its copies"),
         _ if cluster.spec.replicas == 0 => Verdict::no("ScaledToZero", "there are no members, as asked for"),
-        Protection::Unsettled => Verdict::no("CopiesMissing", "the members have changed, and copies are being made"),
+        Protection::Unsettled => Verdict::no("CopiesMissing", unsettled(survey)),
+        Protection::WritesMayBeLost => Verdict::no(
+            "WritesMayBeLost",
+            "a member was given up before all that it held was elsewhere, as spec.replication.onUnderReplicated allows; copies are being made",
+        ),
+        Protection::NoCopiesWanted => Verdict::no(
+            "NoCopiesWanted",
+            "spec.replication.copies is 0: nothing is replicated, and a member that fails takes its sessions along",
+        ),
+        Protection::SingleMember => Verdict::no("SingleMember", "there is one member, so nobody else can keep a copy"),
         Protection::FewerMembersThanCopies => {
             let full = survey.view.as_ref().map_or(0, |view| view.full);
-            let needed = copies + 1;
-            Verdict::no("FewerMembersThanCopies", format!("a session and its copies need {needed} members; in the view: {full}"))
+            let (needed, replicas) = (copies + 1, cluster.spec.replicas);
+            let advice = if replicas < needed {
+                format!("; spec.replicas is {replicas}: scale up, or ask for at most {} copies", replicas.saturating_sub(1))
+            } else {
+                String::new()
+            };
+            Verdict::no(
+                "FewerMembersThanCopies",
+                format!("a session and its {copies} copies need {needed} members; in the view: {full}{advice}"),
+            )
         }
         Protection::NoView => Verdict::no("NoView", "the members have no view"),
+    }
+}
+
+/// How far it is moves with every write, and is a metric of the members.
+fn unsettled(survey: &Survey) -> String {
+    let metric = "the metric holdfast_sessions_unprotected of each member says how many sessions are left";
+    match &survey.view {
+        Some(view) if view.copies < survey.copies => {
+            let wanted = if survey.all_members { "all members".to_owned() } else { survey.copies.to_string() };
+            format!("copies asked for: {wanted}, in view {}: {}; {metric}", view.epoch, view.copies)
+        }
+        Some(view) => format!("the members have changed to view {}, and copies are being made; {metric}", view.epoch),
+        None => "copies are being made".to_owned(),
     }
 }
 

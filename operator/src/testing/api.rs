@@ -32,7 +32,11 @@ impl FakeApi {
                 let (parts, body) = request.into_parts();
                 let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
                 let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") };
-                let (status, answer) = api.lock().answer(&parts.method, parts.uri.path(), body);
+                let merges = parts.headers.get("content-type").is_some_and(|kind| kind == "application/merge-patch+json");
+                let (status, answer) = match merges {
+                    true => api.lock().merge(parts.uri.path(), body),
+                    false => api.lock().answer(&parts.method, parts.uri.path(), body),
+                };
                 let answer = Body::from(serde_json::to_vec(&answer).expect("JSON"));
                 Ok::<_, String>(Response::builder().status(status).body(answer).expect("a response"))
             }
@@ -125,6 +129,19 @@ impl State {
         }
     }
 
+    fn merge(&mut self, path: &str, patch: Value) -> (StatusCode, Value) {
+        self.requests.push(format!("PATCH {path}"));
+        let Some(mut object) = self.objects.get(path).cloned() else { return failure(404, "NotFound", path) };
+        for key in ["uid", "resourceVersion"] {
+            let expected = &patch["metadata"][key];
+            if !expected.is_null() && *expected != object["metadata"][key] {
+                return failure(409, "Conflict", path);
+            }
+        }
+        merge(&mut object, patch);
+        (StatusCode::OK, self.store(path, object))
+    }
+
     fn under(&self, path: &str) -> Vec<Value> {
         let prefix = format!("{path}/");
         self.objects.iter().filter(|(path, _)| path.starts_with(&prefix)).map(|(_, object)| object.clone()).collect()
@@ -150,6 +167,20 @@ impl State {
             self.objects.insert(path.to_owned(), object.clone());
         }
         object
+    }
+}
+
+/// RFC 7396.
+fn merge(into: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else { return *into = patch };
+    if !into.is_object() {
+        *into = json!({});
+    }
+    for (key, value) in patch {
+        match value {
+            Value::Null => drop(into.as_object_mut().expect("an object").remove(&key)),
+            value => merge(&mut into[&key], value),
+        }
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) fn view_of(spec: &SessionViewSpec) -> Result<View, ConvertError> {
         version,
         copies: within("copies", spec.copies.into(), u8::MAX.into())?,
         budget: within("budget", spec.budget.into(), u8::MAX.into())?,
-        is_lossy: false,
+        is_lossy: spec.lossy,
         members: Default::default(),
     };
     for member in &spec.members {
@@ -58,7 +58,8 @@ pub(super) fn view_of(spec: &SessionViewSpec) -> Result<View, ConvertError> {
             ApiState::Full => MemberState::Full,
             ApiState::Leave => MemberState::Leave,
         };
-        let entry = ViewEntry { name: member.name.clone(), incarnation, pod_uid: member.pod_uid.clone(), state, place: Place::default() };
+        let place = Place { zone: member.zone.clone().unwrap_or_default(), domain: member.domain.clone().unwrap_or_default() };
+        let entry = ViewEntry { name: member.name.clone(), incarnation, pod_uid: member.pod_uid.clone(), state, place };
         if view.members.insert(id, entry).is_some() {
             return Err(ConvertError::Twice { id: member.id });
         }
@@ -73,6 +74,7 @@ pub(crate) fn spec_of(view: &View) -> SessionViewSpec {
         sub: view.version.sub.into(),
         copies: view.copies.into(),
         budget: view.budget.into(),
+        lossy: view.is_lossy,
         members: view
             .members
             .iter()
@@ -86,9 +88,16 @@ pub(crate) fn spec_of(view: &View) -> SessionViewSpec {
                     MemberState::Full => ApiState::Full,
                     MemberState::Leave => ApiState::Leave,
                 },
+                zone: known(&entry.place.zone),
+                domain: known(&entry.place.domain),
             })
             .collect(),
     }
+}
+
+/// What is not known is left out.
+fn known(name: &str) -> Option<String> {
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 #[cfg(test)]
@@ -102,12 +111,15 @@ mod tests {
             incarnation: u64::MAX.to_string(),
             pod_uid: format!("uid-{id}"),
             state,
+            zone: (id == 0).then(|| "a".to_owned()),
+            domain: (id == 1).then(|| "room".to_owned()),
         };
         SessionViewSpec {
             epoch: 58,
             sub: 1,
             copies: 1,
             budget: 1,
+            lossy: true,
             members: vec![member(0, ApiState::Full), member(1, ApiState::Leave), member(63, ApiState::Join)],
         }
     }

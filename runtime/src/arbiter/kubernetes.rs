@@ -1,9 +1,9 @@
 //! The arbiter on Kubernetes: the SessionView of the cluster. A PUT with the resourceVersion that was read is the compare-and-swap, and the
-//! resource's own rule refuses whatever is not the direct successor. Calls end by a deadline of our own, since kube's client has none on reads.
+//! resource's own rule refuses whatever is not the direct successor. A register that was lost is mended ([`super::restore`]). Calls end by a deadline of our own, since kube's client has none on reads.
 
 use std::fmt;
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -13,14 +13,14 @@ use holdfast_core::{Version, View};
 use kube::api::PostParams;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::watch_object;
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, ResourceExt};
 use rand::RngExt;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
 use super::convert::{spec_of, view_of};
-use super::{Arbiter, ArbiterError, Swap};
+use super::{Arbiter, ArbiterError, Shown, Swap, restore};
 
 /// One call to the API server. Longer would delay a failover by more than it is worth; the outcome of a slower write is read instead.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -42,8 +42,11 @@ pub struct KubernetesArbiter {
 struct State {
     /// The newest content seen, with the metadata that a swap sends back.
     latest: Option<(Version, SessionView)>,
-    /// The UID of the object in which a view was seen: another one starts at number 0 again and must not be believed.
-    uid: Option<String>,
+    /// The UID of the SessionCluster to which the register belonged in which a view was seen. A register made anew for the same cluster is taken on; that
+    /// of another one of the same name is nothing to this member.
+    owner: Option<String>,
+    /// What this member has adopted, and would put back.
+    held: Option<Arc<View>>,
     /// The trouble that was logged last, so that it is logged once and not at each read.
     trouble: Option<&'static str>,
 }
@@ -65,40 +68,85 @@ impl KubernetesArbiter {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Reads the object, and keeps it as the base of the next swap.
-    async fn fetch(&self) -> Result<View, ArbiterError> {
-        let result = match timeout(DEADLINE, self.api.get(&self.name)).await {
-            Ok(Ok(object)) => self.learn(object),
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(ArbiterError::Missing { name: self.name.clone() }),
-            Ok(Err(source)) => Err(ArbiterError::Api { name: self.name.clone(), source }),
-            Err(_) => Err(ArbiterError::Timeout { millis: DEADLINE.as_millis() as u64 }),
+    /// Reads the object, and keeps it as the base of the next swap. If it is behind what this member has adopted, it puts that back.
+    async fn fetch(&self) -> Result<Shown, ArbiterError> {
+        // From before the read: what was adopted while the answer was on its way may well be newer than it.
+        let held = self.state().held.clone();
+        let result = match self.within_deadline(self.api.get(&self.name)).await {
+            Ok(object) => match held.filter(|held| restore::is_behind(&object, held)) {
+                Some(held) => self.put_back(object, &held).await,
+                None => {
+                    self.state().latest = None;
+                    self.learn(object)
+                }
+            },
+            Err(error) => Err(error),
         };
         self.log_once(result.as_ref().err());
         result
     }
 
-    /// Takes an object that was read, watched or written as the newest, unless it is older.
-    fn learn(&self, object: SessionView) -> Result<View, ArbiterError> {
-        let name = || self.name.clone();
-        let mut state = self.state();
-        let found = object.meta().uid.clone().unwrap_or_default();
-        if let Some(expected) = state.uid.clone().filter(|expected| *expected != found) {
-            return Err(ArbiterError::Replaced { name: name(), expected, found });
+    async fn within_deadline(&self, call: impl Future<Output = kube::Result<SessionView>>) -> Result<SessionView, ArbiterError> {
+        match timeout(DEADLINE, call).await {
+            Ok(Ok(object)) => Ok(object),
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(ArbiterError::Missing { name: self.name.clone() }),
+            Ok(Err(source)) => Err(ArbiterError::Api { name: self.name.clone(), source }),
+            Err(_) => Err(ArbiterError::Timeout { millis: DEADLINE.as_millis() as u64 }),
         }
-        let view = view_of(&object.spec).map_err(|source| ArbiterError::Malformed { name: name(), source })?;
-        if view.version.epoch > 0 {
-            state.uid = Some(found);
+    }
+
+    /// Mends a register that was deleted or rewound. Whatever the outcome, it is read again; another member may have been faster.
+    async fn put_back(&self, mut object: SessionView, held: &View) -> Result<Shown, ArbiterError> {
+        self.check_owner(&object)?;
+        let there = (object.spec.epoch, object.spec.sub);
+        let view = restore::put_back(&mut object, held);
+        warn!(?there, had = ?held.version, puts = view.version.epoch, "the view was lost or rewound: putting it back");
+        let written = self.within_deadline(self.api.replace(&self.name, &PostParams::default(), &object)).await?;
+        self.learn(written)
+    }
+
+    fn check_owner(&self, object: &SessionView) -> Result<(), ArbiterError> {
+        let found = owner_of(object);
+        match self.state().owner.clone() {
+            Some(expected) if expected != found => Err(ArbiterError::Replaced { name: self.name.clone(), expected, found }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes an object that was read, watched or written as the newest, unless it is older.
+    fn learn(&self, object: SessionView) -> Result<Shown, ArbiterError> {
+        self.check_owner(&object)?;
+        if restore::is_lost(&object) {
+            return Err(ArbiterError::Lost { name: self.name.clone() });
+        }
+        let malformed = |source| ArbiterError::Malformed { name: self.name.clone(), source };
+        let view = view_of(&object.spec).map_err(malformed)?;
+        let copies = object.annotations().get(names::COPIES_ANNOTATION).and_then(|copies| copies.parse().ok());
+        let mut state = self.state();
+        if !view.members.is_empty() {
+            state.owner = Some(owner_of(&object));
         }
         if state.latest.as_ref().is_none_or(|(version, _)| *version <= view.version) {
             state.latest = Some((view.version, object));
         }
-        Ok(view)
+        Ok(Shown { view, copies: copies.filter(|copies| u32::from(*copies) <= names::ALL_MEMBERS) })
+    }
+
+    /// What the watch showed. It may be late; what looks like a loss is read again.
+    async fn watched(&self, object: SessionView) -> Result<Shown, ArbiterError> {
+        let held = self.state().held.clone();
+        if restore::is_lost(&object) || held.is_some_and(|held| restore::is_behind(&object, &held)) {
+            self.fetch().await
+        } else {
+            self.learn(object)
+        }
     }
 
     fn log_once(&self, result: Option<&ArbiterError>) {
         let trouble = result.map(|error| match error {
             ArbiterError::Timeout { .. } | ArbiterError::Api { .. } => "away",
             ArbiterError::Missing { .. } => "missing",
+            ArbiterError::Lost { .. } => "lost",
             ArbiterError::Replaced { .. } => "replaced",
             ArbiterError::Malformed { .. } => "malformed",
         });
@@ -108,7 +156,10 @@ impl KubernetesArbiter {
                 ArbiterError::Timeout { .. } | ArbiterError::Api { .. } => {
                     warn!(error = error as &dyn std::error::Error, "the arbiter is away; as long as no member fails, nobody notices");
                 }
-                ArbiterError::Missing { .. } | ArbiterError::Replaced { .. } | ArbiterError::Malformed { .. } => {
+                ArbiterError::Missing { .. }
+                | ArbiterError::Lost { .. }
+                | ArbiterError::Replaced { .. }
+                | ArbiterError::Malformed { .. } => {
                     error!(error = error as &dyn std::error::Error, "the arbiter is of no use; members can neither join nor be replaced");
                 }
             },
@@ -127,7 +178,7 @@ impl KubernetesArbiter {
             let mut object = match self.base(expected) {
                 Some(object) => object,
                 None => match self.fetch().await {
-                    Ok(view) if view.version != expected => return Swap::Conflict(view),
+                    Ok(Shown { view, .. }) if view.version != expected => return Swap::Conflict(view),
                     // The watch has learned something newer in between, so the swap cannot succeed: the next read will show it.
                     Ok(_) => match self.base(expected) {
                         Some(object) => object,
@@ -137,6 +188,10 @@ impl KubernetesArbiter {
                 },
             };
             object.spec = spec_of(&new);
+            if new.is_lossy {
+                // The view says so until it settles; this stays.
+                object.annotations_mut().insert(names::LOSSY_ANNOTATION.to_owned(), new.version.epoch.to_string());
+            }
             let put = timeout(DEADLINE, self.api.replace(&self.name, &PostParams::default(), &object)).await;
             let status = match put {
                 Ok(Ok(written)) => return self.written(&new, written),
@@ -155,9 +210,9 @@ impl KubernetesArbiter {
                 409 | 422 => {
                     self.state().latest = None;
                     match self.fetch().await {
-                        Ok(view) if view.version != expected => return Swap::Conflict(view),
+                        Ok(Shown { view, .. }) if view.version != expected => return Swap::Conflict(view),
                         Ok(_) if status.code == 409 => {}
-                        Ok(view) => {
+                        Ok(Shown { view, .. }) => {
                             error!(reason = status.message, "the API server refuses a valid successor of the view");
                             return Swap::Conflict(view);
                         }
@@ -180,8 +235,8 @@ impl KubernetesArbiter {
     /// A success is one only if the answer shows what was sent: a server that drops an unknown field must not be believed.
     fn written(&self, new: &View, written: SessionView) -> Swap {
         match self.learn(written) {
-            Ok(view) if view == *new => Swap::Done,
-            Ok(view) => {
+            Ok(Shown { view, .. }) if view == *new => Swap::Done,
+            Ok(Shown { view, .. }) => {
                 error!(sent = ?new, stored = ?view, "the API server stored another view than was sent");
                 Swap::Unknown
             }
@@ -195,12 +250,18 @@ impl KubernetesArbiter {
 fn unreadable(error: &ArbiterError) -> Swap {
     match error {
         ArbiterError::Missing { .. } | ArbiterError::Replaced { .. } | ArbiterError::Malformed { .. } => Swap::Unavailable,
-        ArbiterError::Timeout { .. } | ArbiterError::Api { .. } => Swap::Unknown,
+        ArbiterError::Timeout { .. } | ArbiterError::Api { .. } | ArbiterError::Lost { .. } => Swap::Unknown,
     }
 }
 
+/// UID of the SessionCluster that the register belongs to.
+fn owner_of(object: &SessionView) -> String {
+    let owner = object.owner_references().iter().find(|owner| owner.controller == Some(true));
+    owner.map(|owner| owner.uid.clone()).unwrap_or_default()
+}
+
 impl Arbiter for KubernetesArbiter {
-    fn read(&self) -> BoxFuture<'_, Result<View, ArbiterError>> {
+    fn read(&self) -> BoxFuture<'_, Result<Shown, ArbiterError>> {
         self.fetch().boxed()
     }
 
@@ -208,31 +269,35 @@ impl Arbiter for KubernetesArbiter {
         self.try_swap(expected, new).boxed()
     }
 
-    fn watch(&self, views: mpsc::Sender<View>) -> BoxFuture<'_, ()> {
+    fn watch(&self, views: mpsc::Sender<Shown>) -> BoxFuture<'_, ()> {
         async move {
             let mut changes = pin!(watch_object(self.api.clone(), &self.name).default_backoff());
             // Spread over the members, so that they do not all read at the same moment.
             let mut reread = interval(REREAD.mul_f64(rand::rng().random_range(0.8..1.2)));
             reread.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
-                let view = tokio::select! {
+                let shown = tokio::select! {
                     () = views.closed() => return,
                     change = changes.next() => match change {
-                        Some(Ok(Some(object))) => self.learn(object),
+                        Some(Ok(Some(object))) => self.watched(object).await,
                         // Deleted, or the watch is interrupted and will be taken up again with a backoff: the read below finds out and logs.
                         Some(Ok(None) | Err(_)) => continue,
                         None => return,
                     },
                     _ = reread.tick() => self.fetch().await,
                 };
-                if let Ok(view) = view
-                    && views.send(view).await.is_err()
+                if let Ok(shown) = shown
+                    && views.send(shown).await.is_err()
                 {
                     return;
                 }
             }
         }
         .boxed()
+    }
+
+    fn hold(&self, view: Option<Arc<View>>) {
+        self.state().held = view;
     }
 }
 

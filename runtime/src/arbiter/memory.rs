@@ -11,7 +11,7 @@ use holdfast_core::{Version, View};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use super::{Arbiter, ArbiterError, Swap};
+use super::{Arbiter, ArbiterError, Shown, Swap};
 
 /// What to do with a swap instead of answering it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Mishap {
 /// A register in memory. Clones share it, its faults and the way to it.
 #[derive(Clone, Debug)]
 pub struct MemoryArbiter {
-    register: Arc<watch::Sender<View>>,
+    register: Arc<watch::Sender<Shown>>,
     faults: Arc<Mutex<Faults>>,
     is_cut: Arc<AtomicBool>,
 }
@@ -47,13 +47,22 @@ impl MemoryArbiter {
     /// A register in which no view has been founded.
     #[must_use]
     pub fn new() -> Self {
-        Self { register: Arc::new(watch::Sender::new(View::unfounded(0))), faults: Arc::default(), is_cut: Arc::default() }
+        Self {
+            register: Arc::new(watch::Sender::new(Shown { view: View::unfounded(0), copies: None })),
+            faults: Arc::default(),
+            is_cut: Arc::default(),
+        }
     }
 
     /// What it holds, whatever the faults.
     #[must_use]
     pub fn view(&self) -> View {
-        self.register.borrow().clone()
+        self.register.borrow().view.clone()
+    }
+
+    /// Asks for this number of copies.
+    pub fn set_copies(&self, copies: u8) {
+        self.register.send_modify(|shown| shown.copies = Some(copies));
     }
 
     /// Takes it away, or brings it back.
@@ -94,12 +103,12 @@ impl MemoryArbiter {
 
     fn compare_and_swap(&self, expected: Version, new: View) -> Swap {
         let mut outcome = Swap::Done;
-        self.register.send_if_modified(|view| {
-            if view.version == expected {
-                *view = new;
+        self.register.send_if_modified(|shown| {
+            if shown.view.version == expected {
+                shown.view = new;
                 return true;
             }
-            outcome = Swap::Conflict(view.clone());
+            outcome = Swap::Conflict(shown.view.clone());
             false
         });
         outcome
@@ -107,8 +116,9 @@ impl MemoryArbiter {
 }
 
 impl Arbiter for MemoryArbiter {
-    fn read(&self) -> BoxFuture<'_, Result<View, ArbiterError>> {
-        async move { if self.reach().await { Ok(self.view()) } else { Err(ArbiterError::Timeout { millis: 0 }) } }.boxed()
+    fn read(&self) -> BoxFuture<'_, Result<Shown, ArbiterError>> {
+        async move { if self.reach().await { Ok(self.register.borrow().clone()) } else { Err(ArbiterError::Timeout { millis: 0 }) } }
+            .boxed()
     }
 
     fn swap(&self, expected: Version, new: View) -> BoxFuture<'_, Swap> {
@@ -129,12 +139,12 @@ impl Arbiter for MemoryArbiter {
         .boxed()
     }
 
-    fn watch(&self, views: mpsc::Sender<View>) -> BoxFuture<'_, ()> {
+    fn watch(&self, views: mpsc::Sender<Shown>) -> BoxFuture<'_, ()> {
         async move {
             let mut changes = self.register.subscribe();
             loop {
-                let view = changes.borrow_and_update().clone();
-                if self.reach().await && views.send(view).await.is_err() {
+                let shown = changes.borrow_and_update().clone();
+                if self.reach().await && views.send(shown).await.is_err() {
                     return;
                 }
                 tokio::select! {
@@ -145,6 +155,9 @@ impl Arbiter for MemoryArbiter {
         }
         .boxed()
     }
+
+    /// This one is never lost.
+    fn hold(&self, _: Option<Arc<View>>) {}
 }
 
 #[cfg(test)]
@@ -160,7 +173,7 @@ mod tests {
     #[tokio::test]
     async fn only_the_first_of_two_swaps_succeeds() {
         let arbiter = MemoryArbiter::new();
-        let view = arbiter.read().await.expect("there");
+        let view = arbiter.read().await.expect("there").view;
         assert_eq!(arbiter.swap(view.version, next(&view)).await, Swap::Done);
         assert_eq!(arbiter.swap(view.version, next(&view)).await, Swap::Conflict(next(&view)));
     }
@@ -185,7 +198,7 @@ mod tests {
         assert!(arbiter.read().await.is_err());
         assert_eq!(arbiter.swap(view.version, next(&view)).await, Swap::Unknown);
         arbiter.set_away(false);
-        assert_eq!(arbiter.read().await.expect("back"), view);
+        assert_eq!(arbiter.read().await.expect("back").view, view);
     }
 
     #[tokio::test]
@@ -194,7 +207,7 @@ mod tests {
         let other = arbiter.another_way();
         other.set_cut(true);
         assert!(other.read().await.is_err());
-        assert_eq!(arbiter.read().await.expect("there"), other.view());
+        assert_eq!(arbiter.read().await.expect("there").view, other.view());
     }
 
     #[tokio::test]
@@ -205,9 +218,11 @@ mod tests {
             let arbiter = arbiter.clone();
             async move { arbiter.watch(views).await }
         });
-        let first = seen.recv().await.expect("what is there");
+        let first = seen.recv().await.expect("what is there").view;
         arbiter.swap(first.version, next(&first)).await;
-        assert_eq!(seen.recv().await, Some(next(&first)));
+        assert_eq!(seen.recv().await, Some(Shown { view: next(&first), copies: None }));
+        arbiter.set_copies(2);
+        assert_eq!(seen.recv().await.and_then(|shown| shown.copies), Some(2));
         drop(seen);
         watching.await.expect("ends with its receiver");
     }

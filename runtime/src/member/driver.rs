@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use holdfast_core::engine::{ConnId, Engine, Output, SwapOutcome, TICK};
 use holdfast_core::wire::{Frame, Message};
-use holdfast_core::{CommandError, Member, Millis, Reply, ScanPage, View};
+use holdfast_core::{CommandError, Member, MemberState, Millis, Place, Reply, ScanPage};
 use holdfast_process::health::Pulse;
 use metrics::counter;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -19,8 +19,9 @@ use tracing::{debug, info, warn};
 use super::meters::{Meters, Started};
 use super::observe::Observer;
 use super::{MemberSettings, Question, Surroundings};
-use crate::arbiter::{Arbiter, Swap};
+use crate::arbiter::{Arbiter, Shown, Swap};
 use crate::links::{ConnHandle, EVENTS, LinkEvent, Links};
+use crate::place::{Locator, follow};
 use crate::proof::Prover;
 use crate::session::Request;
 use crate::status::Status;
@@ -44,11 +45,13 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 enum News {
     /// The answer to [`Output::ReadView`]; `None` if there was none.
-    Register(Option<View>),
+    Register(Option<Shown>),
     /// The answer to [`Output::SwapView`].
     Swapped(SwapOutcome),
     /// What the arbiter showed by itself.
-    Watched(View),
+    Watched(Shown),
+    /// Where this member runs.
+    Place(Place),
     /// A member is dead beyond doubt.
     Dead(Member),
 }
@@ -67,6 +70,9 @@ pub(super) struct Driver {
     last_tick: Millis,
     arbiter: Arc<dyn Arbiter>,
     prover: Arc<dyn Prover>,
+    locator: Option<Arc<dyn Locator>>,
+    /// How many copies were asked for last.
+    copies: Option<u8>,
 
     links: Links,
     link_events: mpsc::Receiver<LinkEvent>,
@@ -108,6 +114,8 @@ impl Driver {
             last_tick: 0,
             arbiter: surroundings.arbiter,
             prover: surroundings.prover,
+            locator: surroundings.locator,
+            copies: None,
             links,
             link_events,
             conns: HashMap::new(),
@@ -131,6 +139,7 @@ impl Driver {
     /// Runs until this member has left for good.
     pub(super) async fn run(mut self) {
         self.watch_arbiter();
+        self.follow_place();
         let mut tick = interval(Duration::from_millis(TICK));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.has_left {
@@ -210,11 +219,27 @@ impl Driver {
     fn hear(&mut self, news: News) {
         let now = self.now();
         match news {
-            News::Register(Some(view)) => self.engine.handle_register(now, view),
+            News::Register(Some(shown)) => {
+                self.wanted(now, shown.copies);
+                self.engine.handle_register(now, shown.view);
+            }
             News::Register(None) => self.engine.handle_arbiter_unreachable(now),
             News::Swapped(outcome) => self.engine.handle_swap(now, outcome),
-            News::Watched(view) => self.engine.handle_watched(now, view),
+            News::Watched(shown) => {
+                self.wanted(now, shown.copies);
+                self.engine.handle_watched(now, shown.view);
+            }
+            News::Place(place) => self.engine.handle_place(now, place),
             News::Dead(member) => self.engine.handle_proof_of_death(now, member),
+        }
+    }
+
+    /// Before the view that it was shown with: whoever founds the first one founds it with that.
+    fn wanted(&mut self, now: Millis, copies: Option<u8>) {
+        if let Some(copies) = copies.filter(|copies| self.copies != Some(*copies)) {
+            info!(copies, "copies of each session that are asked for");
+            self.copies = Some(copies);
+            self.engine.handle_copies(now, copies);
         }
     }
 
@@ -301,11 +326,14 @@ impl Driver {
                 }
                 Output::ViewChanged(view) => {
                     self.observer.view(&view);
+                    let has_voice = matches!(view.state(self.engine.member().id), Some(MemberState::Full | MemberState::Leave));
+                    self.arbiter.hold(has_voice.then_some(view));
                     look_again = true;
                 }
                 Output::Reset { member } => {
                     counter!("holdfast_resets_total").increment(1);
                     warn!(?member, "joining anew under another incarnation");
+                    self.arbiter.hold(None);
                     // The engine may have been told of another one since it said this.
                     let now = self.now();
                     for (conn, _) in std::mem::take(&mut self.conns) {
@@ -315,6 +343,7 @@ impl Driver {
                 }
                 Output::Left => {
                     info!("left the cluster");
+                    self.arbiter.hold(None);
                     self.has_left = true;
                     look_again = true;
                 }
@@ -354,8 +383,22 @@ impl Driver {
             }
         });
         self.tasks.spawn(async move {
-            while let Some(view) = seen.recv().await {
-                if tell.send(News::Watched(view)).await.is_err() {
+            while let Some(shown) = seen.recv().await {
+                if tell.send(News::Watched(shown)).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn follow_place(&mut self) {
+        let Some(locator) = self.locator.clone() else { return };
+        let tell = self.tell.clone();
+        let (places, mut told) = mpsc::channel(1);
+        self.tasks.spawn(async move { follow(&*locator, places).await });
+        self.tasks.spawn(async move {
+            while let Some(place) = told.recv().await {
+                if tell.send(News::Place(place)).await.is_err() {
                     return;
                 }
             }
@@ -365,8 +408,8 @@ impl Driver {
     fn read_view(&mut self) {
         let (arbiter, tell) = (self.arbiter.clone(), self.tell.clone());
         self.tasks.spawn(async move {
-            let view = arbiter.read().await.inspect_err(|error| debug!(%error, "the arbiter did not answer")).ok();
-            let _ = tell.send(News::Register(view)).await;
+            let shown = arbiter.read().await.inspect_err(|error| debug!(%error, "the arbiter did not answer")).ok();
+            let _ = tell.send(News::Register(shown)).await;
         });
     }
 

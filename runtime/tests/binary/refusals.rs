@@ -89,7 +89,12 @@ fn a_missing_or_empty_token_is_named() {
 fn a_wrong_setting_is_named_with_its_value_and_what_is_right() {
     for (setting, value, right) in [
         ("HOLDFAST_COPIES", "many", "invalid digit"),
-        ("HOLDFAST_COPIES", "8", "1..=7"),
+        ("HOLDFAST_COPIES", "64", "0..=63"),
+        ("HOLDFAST_ACKNOWLEDGE", "Later", "Applied, Received, None"),
+        ("HOLDFAST_ON_UNDER_REPLICATED", "Hope", "Wait, Accept, Reject"),
+        ("HOLDFAST_CONNECTIONS", "9", "1..=8"),
+        ("HOLDFAST_COMPRESSION", "gzip", "None, LZ4"),
+        ("HOLDFAST_TRANSFER_RATE", "1000", "at least 65536"),
         ("HOLDFAST_ACK_TIMEOUT", "5", "such as 250ms or 1m30s"),
         ("HOLDFAST_FAILURE_TIMEOUT", "500ms", "at least 4 times HOLDFAST_HEARTBEAT_INTERVAL"),
         ("HOLDFAST_POD_NAME", "other-0", "`shop-` and an ordinal"),

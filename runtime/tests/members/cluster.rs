@@ -109,6 +109,7 @@ impl Cluster {
             arbiter: Arc::new(arbiter.clone()),
             resolver: self.network.seen_by(&name),
             prover: Arc::new(self.coroner.clone()),
+            locator: None,
             health: Health::new(),
         };
         let member = Member::start(&settings, surroundings);
