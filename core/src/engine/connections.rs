@@ -93,9 +93,10 @@ impl Engine {
         let (oldest, newest) = ident.versions;
         let Some(version) = ident.version(self.versions).filter(|_| ident.cluster == self.config.cluster && ident.member.id != self.me.id)
         else {
+            let (own_oldest, own_newest) = self.versions;
             self.alarm(format!(
-                "refused a connection of {:?} of cluster `{}`, which speaks wire versions {oldest} to {newest}",
-                ident.member, ident.cluster
+                "refused a connection of {:?} of cluster `{}`, which speaks wire versions {oldest} to {newest}; this is {:?} of cluster `{}`, which speaks {own_oldest} to {own_newest}",
+                ident.member, ident.cluster, self.me, self.config.cluster
             ));
             return self.close(conn);
         };
