@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use holdfast_sim::{Stats, Violation};
 
+/// How long a shorter schedule is looked for when something is wrong.
+const SHORTEN_FOR: Duration = Duration::from_secs(60);
+
 /// Runs seeded schedules of a whole cluster and checks each history.
 #[derive(Clone, Parser)]
 struct Options {
@@ -99,6 +102,11 @@ fn explore(options: &Options) -> ExitCode {
 fn report(violation: Violation) -> ExitCode {
     let seed = violation.schedule.setup.seed;
     println!("{violation}\nagain with: sim --seed {seed} --runs 1 --trace");
+    let before = violation.schedule.actions.len();
+    println!("looking for a shorter schedule for up to {} s", SHORTEN_FOR.as_secs());
+    let shortest = holdfast_sim::shorten(violation, SHORTEN_FOR);
+    let after = shortest.schedule.actions.len();
+    println!("{after} of {before} actions show it:\n{}\n{shortest}\nkeep it in core/sim/tests/seeds.rs", shortest.schedule);
     ExitCode::FAILURE
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Host {
     pub(crate) is_node_down: bool,
     pub(crate) is_finishing: bool,
     pub(crate) is_drained: bool,
+    /// The last view that it adopted.
+    adopted: Version,
     /// It should run, when nothing is wrong.
     pub(crate) is_wanted: bool,
 }
@@ -165,6 +167,7 @@ impl World {
         slot.is_node_down = false;
         slot.is_finishing = false;
         slot.is_drained = false;
+        slot.adopted = Version::default();
         slot.is_wanted = true;
         slot.paused_until = 0;
         let id = NodeId::new(host as u8).expect("there are few hosts");
@@ -238,7 +241,13 @@ impl World {
             }
             Output::Reply { request, reply } => self.answered(host, request, reply),
             Output::ScanReply { request, page } => self.scanned(host, request, page),
-            Output::ViewChanged(view) => self.log(|| format!("{host} adopts {:?}", view.version)),
+            Output::ViewChanged(view) => {
+                self.log(|| format!("{host} adopts {:?}", view.version));
+                let before = std::mem::replace(&mut self.hosts[host].adopted, view.version);
+                if view.version < before {
+                    self.violate(format!("host {host} goes back from {before:?} to {:?}", view.version));
+                }
+            }
             Output::Reset { member } => {
                 self.log(|| format!("{host} starts again as {member:?}"));
                 self.end_connections(host, true);
