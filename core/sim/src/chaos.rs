@@ -4,6 +4,7 @@
 use holdfast_core::{MemberState, Version};
 
 use crate::action::{Action, Ask, Pod};
+use crate::brink;
 use crate::rng::Rng;
 use crate::setup::{Kind, LONGEST_LIFE, Setup};
 use crate::world::World;
@@ -33,7 +34,7 @@ struct Weights {
 
 /// What a run is after, and where it stands.
 pub(crate) struct Chaos {
-    rng: Rng,
+    pub(crate) rng: Rng,
     kind: Kind,
     weights: Weights,
     /// How long things go wrong, in milliseconds.
@@ -43,7 +44,7 @@ pub(crate) struct Chaos {
     loyalty: u64,
     /// Where the user of each session is.
     users: Vec<usize>,
-    pending: Vec<(u64, Action)>,
+    pub(crate) pending: Vec<(u64, Action)>,
     seen: Version,
     burst_until: u64,
     /// In a burst clients ask for one session only.
@@ -134,16 +135,27 @@ impl Chaos {
             self.pending.push((world.now() + self.rng.between(5, 80), Action::Crash(promoted)));
             self.burst_until = world.now() + 600;
         }
-        if changes && self.happens(self.weights.burst) {
+        let may_attack = self.kind == Kind::Brink && changes && world.stats.crashes < 8;
+        if may_attack && self.rng.chance(50) {
+            brink::plan(self, world);
+        } else if changes && self.happens(self.weights.burst) {
             self.burst_until = world.now() + self.rng.between(50, 400);
             self.target = self.rng.below(world.setup.keys as u64) as usize;
         }
     }
 
+    /// Clients of `host`, most of all, ask for much until then.
+    pub(crate) fn aim(&mut self, host: usize, until: u64) {
+        self.burst_until = until;
+        self.target = self.rng.below(self.users.len() as u64) as usize;
+        self.users[self.target] = host;
+    }
+
     fn ask(&mut self, world: &World, actions: &mut Vec<Action>) {
         let (now, asked) = (world.now(), world.stats.operations);
         let is_flood = self.kind == Kind::Flood && now % 2_000 > 1_300 && asked < 300;
-        let is_burst = now < self.burst_until && asked < self.operations + 60 && self.rng.chance(12);
+        let most = if self.kind == Kind::Brink { 250 } else { 60 };
+        let is_burst = now < self.burst_until && asked < self.operations + most && self.rng.chance(12);
         let is_usual = asked < self.operations && self.happens(self.weights.operation);
         if is_flood || is_burst || is_usual {
             let keys = world.setup.keys as u64;
@@ -297,7 +309,8 @@ fn draw_weights(rng: &mut Rng, kind: Kind) -> Weights {
         crashes: rng.pick(&[0, 1, 1, 2, 3, 6]),
     };
     match kind {
-        Kind::Churn => Weights { finish: 120, start: 300, burst: 60_000, slow: weights.slow.max(60), ..weights },
+        Kind::Churn => Weights { finish: 120, start: 300, burst: 60_000, slow: weights.slow.max(300), ..weights },
+        Kind::Brink => Weights { finish: weights.finish.max(60), start: 300, restart: 400, burst: 60_000, crash: 20, ..weights },
         Kind::Narrow => Weights { cut: weights.cut.max(40), slow: weights.slow.max(80), burst: 80_000, ..weights },
         Kind::Crowd => Weights { crashes: 1, crash: 40, node_crash: 0, finish: 20, partition: 0, scan: 20, ..weights },
         Kind::Flood => Weights { pause: 150, slow: 150, ..weights },

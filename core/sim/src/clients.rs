@@ -55,7 +55,7 @@ impl World {
         let is_read = command.is_some_and(Command::is_read_only);
         match reply {
             Reply::Error(CommandError::NotAcknowledged { .. } | CommandError::OutcomeUnknown) if !is_read => self.stats.unknown += 1,
-            Reply::Error(error) => {
+            Reply::Error(error) if error != CommandError::WrongType => {
                 self.stats.refused += u64::from(matches!(error, CommandError::Backlog { .. }));
                 self.operations.remove(&request);
             }

@@ -1,49 +1,99 @@
-//! When a loss is excused: only while more members failed since all was last protected than the copies can bear.
+//! When a loss is excused: only while more members failed since all was last protected than the copies can bear, and only of writes that are older
+//! than these failures: a write that is acknowledged after a member failed is held by enough of the others.
 
 use holdfast_core::{Member, NodeId, View};
+
+/// A view may be in use by a member for so long after the arbiter has shown another, in milliseconds.
+const BEHIND: u64 = 3_000;
+
+/// A member that is of no use any more.
+struct Failure {
+    member: Member,
+    /// Until when it took writes; `None` as long as it does not know.
+    until: Option<u64>,
+    is_crash: bool,
+}
+
+/// Something may be lost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Excuse {
+    pub(crate) at: u64,
+    /// When all that was left was protected again.
+    pub(crate) until: Option<u64>,
+    /// What was asked for then or later is not lost.
+    pub(crate) older_than: u64,
+}
 
 /// Counts failures since the arbiter last showed a settled view.
 #[derive(Default)]
 pub(crate) struct Failures {
-    count: usize,
-    /// How many of them were crashes: evictions alone must never lose anything.
-    crashes: usize,
-    tolerated: usize,
-    /// When more failed than the copies can bear, and when all that was left was protected again.
-    pub(crate) excused: Vec<(u64, Option<u64>)>,
+    failures: Vec<Failure>,
+    /// How many could be borne, from when on.
+    tolerated: Vec<(u64, usize)>,
+    pub(crate) excused: Vec<Excuse>,
 }
 
 impl Failures {
-    fn failed(&mut self, now: u64) {
-        self.count += 1;
-        if self.count > self.tolerated && self.crashes > 0 {
-            self.excused.push((now, None));
+    fn failed(&mut self, member: Member, until: Option<u64>, is_crash: bool, now: u64) {
+        self.failures.push(Failure { member, until, is_crash });
+        // Evictions alone must never lose anything.
+        if !self.failures.iter().any(|failure| failure.is_crash) {
+            return;
         }
+        let ends = self.failures.iter().filter_map(|failure| failure.until);
+        let changes = self.tolerated.iter().map(|(at, _)| at + BEHIND + 1);
+        let mut moments: Vec<u64> = ends.chain(changes).chain([now]).filter(|moment| *moment <= now).collect();
+        moments.sort_unstable();
+        let older_than = moments.into_iter().rev().find(|moment| self.may_lose(moment.saturating_sub(1)));
+        self.excused.extend(older_than.map(|older_than| Excuse { at: now, until: None, older_than }));
+    }
+
+    /// Whether what was written at `moment` may be lost now.
+    fn may_lose(&self, moment: u64) -> bool {
+        let failed = self.failures.iter().filter(|failure| failure.until.is_none_or(|until| until > moment)).count();
+        let from = moment.saturating_sub(BEHIND);
+        let before = self.tolerated.iter().rev().find(|(at, _)| *at <= from);
+        let since = self.tolerated.iter().filter(|(at, _)| *at > from);
+        failed > before.into_iter().chain(since).map(|(_, tolerated)| *tolerated).min().unwrap_or(0)
     }
 
     pub(crate) fn crashed(&mut self, member: Member, view: &View, now: u64) {
-        if view.has(member) && view.voters().contains(member.id) {
-            self.crashes += 1;
-            self.failed(now);
+        self.forgot(member, now);
+        if view.has(member) {
+            self.failed(member, Some(now), true, now);
         }
     }
 
+    /// A member that lives is not in the view any more.
     pub(crate) fn evicted(&mut self, before: &View, id: NodeId, now: u64) {
-        if before.voters().contains(id) {
-            self.failed(now);
+        if let Some(member) = before.member(id).filter(|_| before.voters().contains(id)) {
+            self.failed(member, None, false, now);
+        }
+    }
+
+    /// A member takes no more writes in this life.
+    pub(crate) fn forgot(&mut self, member: Member, now: u64) {
+        for failure in self.failures.iter_mut().filter(|failure| failure.member == member && failure.until.is_none()) {
+            failure.until = Some(now);
         }
     }
 
     pub(crate) fn committed(&mut self, before: &View, view: &View, alive: &[Member], now: u64) {
         let full = view.full().len();
+        let bears = usize::from(view.copies).min(full.saturating_sub(1));
+        let now_tolerated = self.tolerated.last().map_or(0, |(_, tolerated)| *tolerated);
         if view.version.sub > before.version.sub && view.version.epoch == before.version.epoch {
-            self.tolerated = usize::from(view.copies).min(full.saturating_sub(1));
-            self.crashes = view.voters().iter().filter_map(|id| view.member(id)).filter(|member| !alive.contains(member)).count();
-            self.count = self.crashes;
-            self.excused.iter_mut().for_each(|(_, until)| *until = until.or(Some(now)));
-        } else if view.voters().len() == before.voters().len() && full < before.full().len() {
+            self.tolerated.push((now, bears));
+            self.failures.retain(|failure| view.has(failure.member));
+            for member in view.voters().iter().filter_map(|id| view.member(id)).filter(|member| !alive.contains(member)) {
+                if !self.failures.iter().any(|failure| failure.member == member) {
+                    self.failures.push(Failure { member, until: Some(now), is_crash: true });
+                }
+            }
+            self.excused.iter_mut().for_each(|excuse| excuse.until = excuse.until.or(Some(now)));
+        } else if bears < now_tolerated && view.voters().len() == before.voters().len() {
             // A member begins to leave: what it held is given away before all is settled again.
-            self.tolerated = self.tolerated.min(full.saturating_sub(1));
+            self.tolerated.push((now, bears));
         }
     }
 }

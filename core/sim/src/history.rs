@@ -27,17 +27,19 @@ pub struct Operation {
     pub reply: Option<Reply>,
     /// Without an answer: it has no effect on what is asked for after this.
     pub until: Option<u64>,
+    /// Of a loss: what was asked for then or later is not lost.
+    pub older_than: u64,
 }
 
 impl Operation {
     /// One that is not answered yet.
     pub fn asked(key: Key, command: Command, invoked: u64) -> Operation {
-        Operation { key, command: Some(command), invoked, answered: None, reply: None, until: None }
+        Operation { key, command: Some(command), invoked, answered: None, reply: None, until: None, older_than: 0 }
     }
 
-    /// The session may be lost from `invoked` on, but what is asked for after `until` is not affected.
-    pub fn loss(key: Key, invoked: u64, until: Option<u64>) -> Operation {
-        Operation { key, command: None, invoked, answered: None, reply: None, until }
+    /// The session may be lost from `invoked` on if it was last written before `older_than`, but what is asked for after `until` is not affected.
+    pub fn loss(key: Key, invoked: u64, until: Option<u64>, older_than: u64) -> Operation {
+        Operation { key, command: None, invoked, answered: None, reply: None, until, older_than }
     }
 
     /// Whether it gives the session an end of its life.
@@ -52,7 +54,9 @@ impl Operation {
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let short = |text: String| if text.len() > 120 { format!("{}...", &text[..120]) } else { text };
-        let Some(command) = &self.command else { return write!(f, "[{}..{:?}] may be lost", self.invoked, self.until) };
+        let Some(command) = &self.command else { 
+            return write!(f, "[{}..{:?}] what is older than {} may be lost", self.invoked, self.until, self.older_than);
+        };
         match (self.answered, &self.reply) {
             (Some(answered), Some(reply)) => {
                 write!(f, "[{}..{answered}] {} -> {}", self.invoked, short(format!("{command:?}")), short(format!("{reply:?}")))
@@ -67,6 +71,8 @@ impl fmt::Display for Operation {
 struct Content {
     data: Data,
     life: Option<Life>,
+    /// When the last change was asked for; 0 if nothing may be lost in this history.
+    written: u64,
 }
 
 /// Owners' clocks run up to 1 % wrong, and copies live longer by their time on the way: expiry may come late, never early.
@@ -113,7 +119,8 @@ pub fn judge(operations: &[Operation], rested: Option<u64>) -> Verdict {
     let mut operations = with_unseen_values_alike(operations);
     operations.sort_by_key(|operation| (operation.answered.is_none(), operation.answered, operation.invoked));
     let must = operations.iter().filter(|operation| operation.answered.is_some()).count();
-    let mut search = Search { operations: &operations, must, rested, tries: 0, seen: HashSet::new() };
+    let has_losses = operations.iter().any(|operation| operation.command.is_none());
+    let mut search = Search { operations: &operations, must, rested, tries: 0, has_losses, seen: HashSet::new() };
     match search.explains([0; WORDS], 0, None) {
         true => Verdict::Linearizable,
         false if search.tries >= MAX_TRIES => Verdict::Undecided,
@@ -152,6 +159,7 @@ struct Search<'a> {
     must: usize,
     rested: Option<u64>,
     tries: usize,
+    has_losses: bool,
     seen: HashSet<(Done, State)>,
 }
 
@@ -183,7 +191,7 @@ impl Search<'_> {
                 continue;
             }
             for before in self.lives_on(&state, operation, horizon) {
-                let Some((reply, after)) = step(operation, &before) else { continue };
+                let Some((reply, after)) = step(operation, &before, self.has_losses) else { continue };
                 let fits = operation.answered.is_none() || fits(operation, reply, &before);
                 // An unanswered operation without an effect need not be placed.
                 let is_idle = operation.answered.is_none() && after == before;
@@ -203,7 +211,7 @@ impl Search<'_> {
         (self.must..i)
             .filter(|j| !is_done(done, *j))
             .map(|j| &self.operations[j])
-            .any(|other| other.command == operation.command && other.invoked <= operation.invoked && other.until == operation.until)
+            .any(|other| other.command == operation.command && other.invoked <= operation.invoked && other.until == operation.until && other.older_than == operation.older_than)
     }
 
     fn is_over(&self, done: &Done, operation: &Operation) -> bool {
@@ -237,12 +245,18 @@ fn fits(operation: &Operation, reply: Option<Reply>, before: &State) -> bool {
     operation.reply == reply
 }
 
-fn step(operation: &Operation, state: &State) -> Option<(Option<Reply>, State)> {
-    let Some(command) = &operation.command else { return Some((None, None)) };
+/// What the operation answers and leaves; nothing if it cannot take effect.
+fn step(operation: &Operation, state: &State, has_losses: bool) -> Option<(Option<Reply>, State)> {
+    let Some(command) = &operation.command else {
+        let is_lost = state.as_ref().is_some_and(|content| content.written < operation.older_than);
+        return is_lost.then_some((None, None));
+    };
     let value = |content: &Content| Value { data: content.data.clone(), expires_at: content.life.map(|_| SOME_LIFE) };
     let mut now = state.as_ref().map(value);
     let (reply, change) = decide(now.as_ref(), command, 0, u64::MAX);
+    let mut written = state.as_ref().map_or(0, |content| content.written);
     if let Some(change) = change {
+        written = if has_losses { operation.invoked } else { 0 };
         apply(&mut now, change, 0);
     }
     let after = now.map(|value| {
@@ -252,7 +266,7 @@ fn step(operation: &Operation, state: &State) -> Option<(Option<Reply>, State)> 
             // The fastest clock is 1 % ahead, and the operation took effect after it was asked for.
             Some(millis) => Some(Life { earliest: operation.invoked + millis * 98 / 100, millis }),
         };
-        Content { data: value.data, life }
+        Content { data: value.data, life, written }
     });
     Some((Some(reply), after))
 }

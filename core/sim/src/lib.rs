@@ -4,6 +4,7 @@
 
 mod action;
 mod arbiter;
+mod brink;
 #[cfg(feature = "broken-rules")]
 mod broken;
 mod chaos;

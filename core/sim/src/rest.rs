@@ -33,21 +33,26 @@ impl World {
         while has_lives && self.now < rested + LONGEST_LIFE * 102 / 100 + 100 {
             self.step();
         }
+        let mut asked = Vec::new();
         for host in (0..self.hosts.len()).filter(|host| self.hosts[*host].engine.is_some()).collect::<Vec<_>>() {
             self.scan(host, if self.crowd.is_empty() { 2 } else { 100 }, true);
             for (index, key) in self.keys.clone().into_iter().enumerate() {
                 let ask = if index % 3 == 2 { Ask::Fields } else { Ask::Get };
-                self.ask(host, key, ask.command());
+                asked.push(self.ask(host, key, ask.command()));
             }
         }
-        let asked = self.now;
+        let since = self.now;
         while self.scans.values().any(|scan| scan.is_exact()) {
             self.step();
-            if self.now > asked + 10_000 {
+            if self.now > since + 10_000 {
                 return Err("at rest, a scan does not end".into());
             }
         }
         self.come_to_rest()?;
+        let is_answered = |request: &u64| self.operations.get(request).is_some_and(|operation| operation.answered.is_some());
+        if let Some(request) = asked.into_iter().find(|request| !is_answered(request)) {
+            return Err(format!("at rest, op{request} is not answered"));
+        }
         self.check_rest();
         self.check()
     }

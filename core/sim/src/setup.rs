@@ -43,6 +43,7 @@ impl Setup {
             Kind::Crowd => Setup { crowd: 700, hosts: hosts.clamp(3, 4), copies: 2, ..plain },
             Kind::Flood => Setup { queue_bytes: 8 << 10, hosts: hosts.clamp(2, 4), ..plain },
             Kind::Wide => Setup { keys: 9, ..plain },
+            Kind::Brink => Setup { hosts: hosts.clamp(3, 5), copies: copies.min(2), ..plain },
             Kind::Narrow => Setup { keys: 1, hosts: hosts.clamp(3, 4), copies: 1, ..plain },
             _ => plain,
         }
@@ -81,6 +82,8 @@ pub enum Kind {
     Churn,
     /// One session or two, few members, and much at once.
     Narrow,
+    /// Each change of members is the beginning of another fault, aimed at what is under way then.
+    Brink,
     /// More sessions.
     Wide,
     /// So many sessions that reports take several messages.
@@ -95,16 +98,27 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 9] =
-        [Kind::Mixed, Kind::Hunt, Kind::Churn, Kind::Narrow, Kind::Wide, Kind::Crowd, Kind::Flood, Kind::Expiry, Kind::Blackout];
+    pub const ALL: [Kind; 10] = [
+        Kind::Mixed,
+        Kind::Hunt,
+        Kind::Churn,
+        Kind::Narrow,
+        Kind::Brink,
+        Kind::Wide,
+        Kind::Crowd,
+        Kind::Flood,
+        Kind::Expiry,
+        Kind::Blackout,
+    ];
 
     /// That of a seed.
     pub fn of(seed: u64) -> Kind {
         match Rng::of(seed, [2, 0, 0, 0]).below(100) {
-            0..30 => Kind::Mixed,
-            30..45 => Kind::Hunt,
-            45..62 => Kind::Churn,
-            62..75 => Kind::Narrow,
+            0..20 => Kind::Mixed,
+            20..32 => Kind::Hunt,
+            32..47 => Kind::Churn,
+            47..55 => Kind::Narrow,
+            55..75 => Kind::Brink,
             75..83 => Kind::Wide,
             83..85 => Kind::Crowd,
             85..88 => Kind::Flood,

@@ -33,6 +33,8 @@ pub(crate) struct Host {
     pub(crate) is_node_down: bool,
     pub(crate) is_finishing: bool,
     pub(crate) is_drained: bool,
+    /// Who its process is.
+    life: Option<Member>,
     /// The last view that it adopted.
     adopted: Version,
     /// It should run, when nothing is wrong.
@@ -180,6 +182,7 @@ impl World {
             engine.break_rule(rule);
         }
         slot.engine = Some(engine);
+        slot.life = Some(member);
         slot.next_tick = self.now;
         self.log(|| format!("START {member:?}"));
     }
@@ -250,6 +253,8 @@ impl World {
             }
             Output::Reset { member } => {
                 self.log(|| format!("{host} starts again as {member:?}"));
+                let before = self.hosts[host].life.replace(member);
+                before.into_iter().for_each(|before| self.failures.forgot(before, self.now));
                 self.end_connections(host, true);
             }
             Output::Left => {
@@ -309,6 +314,9 @@ impl World {
             }
             self.stats.false_evictions += 1;
             self.failures.evicted(before, *id, self.now);
+        }
+        if usize::from(view.budget) + 1 > view.full().len().max(1) {
+            self.violate(format!("the budget is larger than the number of other Full members: {view:?}"));
         }
         let became_full = view.full().iter().find(|id| before.state(*id) == Some(MemberState::Join));
         self.promoted = became_full.map(|id| usize::from(id.get()));

@@ -188,11 +188,12 @@ fn a_write_without_an_answer_may_take_effect_late_or_never_but_only_once() {
 
 #[test]
 fn an_excused_loss_explains_a_missing_value_and_nothing_else() {
-    let lost = Operation::loss(Key::new(), 2, Some(6));
+    let lost = Operation::loss(Key::new(), 2, Some(6), 2);
     assert_eq!(Verdict::Violated, judge(&[wrote("a", 0, Some(1)), got("", 4, 5)], None));
     assert_eq!(Verdict::Linearizable, judge(&[wrote("a", 0, Some(1)), lost.clone(), got("", 4, 5)], None));
     assert_eq!(Verdict::Violated, judge(&[wrote("a", 0, Some(1)), lost.clone(), got("b", 4, 5)], None));
-    assert_eq!(Verdict::Violated, judge(&[wrote("a", 0, Some(1)), lost, got("a", 7, 8), got("", 9, 10)], None));
+    assert_eq!(Verdict::Violated, judge(&[wrote("a", 0, Some(1)), lost.clone(), got("a", 7, 8), got("", 9, 10)], None));
+    assert_eq!(Verdict::Violated, judge(&[wrote("a", 3, Some(4)), lost, got("", 5, 6)], None), "written after the failures");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Schedules that once showed something wrong, as short as the simulator could make them, each with the reason. `sim` prints them in this form.
 
-use holdfast_sim::{Action::*, Pod::*, Schedule, Setup, replay};
+use holdfast_sim::{Action::*, Ask::*, Pod::*, Schedule, Setup, replay};
 
 fn stays_right(schedule: &Schedule) {
     replay(schedule, false).unwrap_or_else(|violation| panic!("{violation}"));
@@ -11,4 +11,41 @@ fn stays_right(schedule: &Schedule) {
 fn the_last_owner_settles_although_it_is_to_drain() {
     let actions = vec![(0, Start(0, New)), (0, Start(1, New)), (1_500, Drain(1)), (2_500, CrashNode(1)), (2_600, Drain(0))];
     stays_right(&Schedule { setup: Setup::plain(1, 2, 1), length: 4_000, actions });
+}
+
+/// A scan took the part that a member had given in the view before for its part in the new one, in which it was home to more: sessions were not
+/// listed though they had been there all the time.
+#[test]
+fn a_scan_does_not_mix_views() {
+    let actions = vec![
+        (0, Start(0, New)),
+        (0, Start(1, New)),
+        (162, Partition(53)),
+        (571, Start(2, New)),
+        (703, HealNetwork),
+        (733, Ask(1, 1, Set(11))),
+        (784, Finish(1)),
+        (869, Cut(2, 1)),
+        (889, Start(5, New)),
+        (1189, Finish(5)),
+        (2272, Start(3, New)),
+        (2569, Partition(10)),
+        (2580, Finish(2)),
+        (3079, Pause(3, 459)),
+        (3292, ArbiterDown),
+        (3811, ArbiterUp),
+        (4119, Ask(1, 1, Set(75))),
+        (4259, HealNetwork),
+        (4327, Start(4, New)),
+        (4338, Slow(4, 5, 210)),
+        (4400, Partition(29)),
+        (4681, HealNetwork),
+        (4947, Start(5, New)),
+        (4990, Finish(0)),
+        (5037, Ask(3, 2, Field(2, 79))),
+        (5374, Finish(3)),
+        (5397, Finish(5)),
+        (5655, Scan(4, 2)),
+    ];
+    stays_right(&Schedule { setup: Setup { keys: 3, ..Setup::plain(68, 6, 1) }, length: 5655, actions });
 }

@@ -150,6 +150,8 @@ impl Engine {
         let forgotten = own.forgetting && own.holders.is_empty();
         let is_quiet = if self.broken.is(BrokenRule::HandoffWithoutQuiet) {
             own.waiters.is_empty() && own.stable >= Some(seq) && !own.holders.iter().any(|holder| holder.dropping)
+        } else if self.broken.is(BrokenRule::ImagePerNeed) {
+            own.waiters.is_empty() && own.min_acked(own.set(), seq) >= Some(seq) && !own.holders.iter().any(|holder| holder.dropping)
         } else {
             own.is_quiet(seq)
         };
