@@ -24,7 +24,9 @@ pub enum Action {
     Cut(usize, usize),
     /// Frames from the first to the second take up to so many milliseconds longer.
     Slow(usize, usize, u64),
-    /// The network works again.
+    /// This host cannot reach the arbiter any more, nor be told by it.
+    Blind(usize),
+    /// The network works again, that to the arbiter included.
     HealNetwork,
     /// The process does nothing for so many milliseconds.
     Pause(usize, u64),

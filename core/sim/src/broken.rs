@@ -2,7 +2,8 @@
 
 use holdfast_core::engine::BrokenRule;
 
-use crate::schedule::{Violation, run_kind, run_skipped_view};
+use crate::drills::Drill;
+use crate::schedule::{Violation, replay, run_kind, run_skipped_view};
 use crate::setup::Kind;
 
 /// Where a rule is missed.
@@ -10,6 +11,8 @@ use crate::setup::Kind;
 pub enum Where {
     /// In schedules of this kind.
     In(Kind),
+    /// In the schedules of this drill.
+    Drill(Drill),
     /// In the script of a view that the home never sees.
     SkippedView,
 }
@@ -23,26 +26,26 @@ pub fn shows(rule: BrokenRule) -> (Where, u64) {
         Rule::AdoptOlderView => (In(Narrow), 100),
         Rule::AssumeSwap => (In(Mixed), 100),
         Rule::EvictWithoutBudget => (In(Mixed), 100),
-        Rule::UncappedBudget => (In(Churn), 300),
+        Rule::UncappedBudget => (In(Kind::Brink), 30),
         Rule::SettleEarly => (In(Churn), 300),
         Rule::JoinerEvicts => (In(Churn), 300),
         Rule::PredecessorProvesDeath => (In(Narrow), 300),
         Rule::NoResend => (In(Mixed), 100),
         Rule::TakeTwice => (In(Mixed), 100),
         Rule::MixIncarnations => (In(Mixed), 300),
-        Rule::NoFence => (In(Mixed), 300),
+        Rule::NoFence => (In(Kind::Brink), 200),
         Rule::IgnoreShownView => (In(Mixed), 300),
-        Rule::ReadEarly => (In(Narrow), 300),
-        Rule::NoReplacementWait => (In(Narrow), 300),
-        Rule::ImagePerNeed => (In(Churn), 300),
-        Rule::DropWithoutWait => (In(Churn), 300),
-        Rule::DropBeforeAck => (In(Churn), 300),
+        Rule::ReadEarly => (Where::Drill(Drill::OwnerDiesWithUnacknowledged), 50),
+        Rule::NoReplacementWait => (Where::Drill(Drill::ReplacementAndOwnerDie), 50),
+        Rule::ImagePerNeed => (Where::Drill(Drill::ImageUnderWay), 200),
+        Rule::DropWithoutWait => (In(Kind::Brink), 100),
+        Rule::DropBeforeAck => (In(Kind::Brink), 50),
         Rule::RetryWrites => (In(Narrow), 300),
-        Rule::KeepPointers => (In(Churn), 300),
-        Rule::StayFrozen => (In(Churn), 300),
-        Rule::TransferNotReported => (In(Churn), 300),
-        Rule::TransferReportedOnce => (In(Churn), 300),
-        Rule::BarrierWithoutJoiners => (In(Churn), 300),
+        Rule::KeepPointers => (Where::Drill(Drill::HomeReturns), 100),
+        Rule::StayFrozen => (In(Kind::Brink), 300),
+        Rule::TransferNotReported => (Where::Drill(Drill::GrantCrossesView), 100),
+        Rule::TransferReportedOnce => (Where::Drill(Drill::GrantCrossesView), 100),
+        Rule::BarrierWithoutJoiners => (In(Kind::Brink), 400),
         Rule::TakeoverBeforeBarrier => (In(Mixed), 100),
         Rule::TakeLowest => (In(Narrow), 300),
         Rule::AnswerBeforeBarrier => (In(Hunt), 100),
@@ -52,16 +55,16 @@ pub fn shows(rule: BrokenRule) -> (Where, u64) {
         Rule::HandoffWithoutHolders => (In(Churn), 300),
         Rule::HandoffWithoutQuiet => (In(Churn), 300),
         Rule::ConfirmTransferEarly => (In(Churn), 300),
-        Rule::ForgetEarly => (In(Churn), 300),
-        Rule::ForgetAcrossViews => (In(Churn), 300),
+        Rule::ForgetEarly => (Where::Drill(Drill::ExpiryAndOwnerDies), 100),
+        Rule::ForgetAcrossViews => (Where::Drill(Drill::ForgettingCrossesView), 100),
         Rule::LeaveBeforeBarrier => (In(Churn), 300),
         Rule::ExpireEarly => (In(Expiry), 100),
         Rule::ForgetExpiry => (In(Expiry), 100),
-        Rule::AnswerWithoutLease => (In(Narrow), 300),
-        Rule::BreakPromise => (In(Narrow), 300),
-        Rule::OnePromise => (In(Mixed), 300),
+        Rule::AnswerWithoutLease => (Where::Drill(Drill::OwnerCutOff), 50),
+        Rule::BreakPromise => (Where::Drill(Drill::OwnerHalfHeard), 100),
+        Rule::OnePromise => (Where::Drill(Drill::TwoCutOff), 50),
         Rule::ScanBeforeBarrier => (In(Wide), 300),
-        Rule::ScanWithoutPointers => (In(Wide), 300),
+        Rule::ScanWithoutPointers => (Where::Drill(Drill::HomeKnowsOwnerOnly), 100),
         Rule::NoBacklogLimit => (In(Flood), 30),
     }
 }
@@ -71,6 +74,11 @@ pub fn catch(rule: BrokenRule, place: Where, most: u64) -> Result<(u64, Violatio
     for seed in 1..=most {
         let outcome = match place {
             Where::In(kind) => run_kind(seed, kind, Some(rule), false),
+            Where::Drill(drill) => {
+                let mut schedule = drill.schedule(seed);
+                schedule.setup.broken = Some(rule);
+                replay(&schedule, false)
+            }
             Where::SkippedView => run_skipped_view(seed, Some(rule)),
         };
         if let Err(violation) = outcome {

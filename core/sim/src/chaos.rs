@@ -259,7 +259,11 @@ impl Chaos {
             actions.push(Action::Reset(host, other, [self.rng.below(5) as usize, self.rng.below(5) as usize]));
         }
         if self.happens(self.weights.partition) {
-            actions.push(Action::Partition(self.rng.below(1 << hosts)));
+            let side = self.rng.below(1 << hosts);
+            actions.push(Action::Partition(side));
+            if self.rng.chance(40) {
+                actions.extend((0..world.hosts.len()).filter(|host| side >> host & 1 == 1).map(Action::Blind));
+            }
         }
         if host != other && self.happens(self.weights.cut) {
             actions.push(Action::Cut(host, other));

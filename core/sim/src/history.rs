@@ -54,7 +54,7 @@ impl Operation {
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let short = |text: String| if text.len() > 120 { format!("{}...", &text[..120]) } else { text };
-        let Some(command) = &self.command else { 
+        let Some(command) = &self.command else {
             return write!(f, "[{}..{:?}] what is older than {} may be lost", self.invoked, self.until, self.older_than);
         };
         match (self.answered, &self.reply) {
@@ -208,10 +208,12 @@ impl Search<'_> {
     /// Of operations without an answer that do the same, the first one is as good as any.
     fn has_twin(&self, done: &Done, i: usize) -> bool {
         let operation = &self.operations[i];
-        (self.must..i)
-            .filter(|j| !is_done(done, *j))
-            .map(|j| &self.operations[j])
-            .any(|other| other.command == operation.command && other.invoked <= operation.invoked && other.until == operation.until && other.older_than == operation.older_than)
+        (self.must..i).filter(|j| !is_done(done, *j)).map(|j| &self.operations[j]).any(|other| {
+            other.command == operation.command
+                && other.invoked <= operation.invoked
+                && other.until == operation.until
+                && other.older_than == operation.older_than
+        })
     }
 
     fn is_over(&self, done: &Done, operation: &Operation) -> bool {

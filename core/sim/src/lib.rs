@@ -10,6 +10,7 @@ mod broken;
 mod chaos;
 mod checks;
 mod clients;
+mod drills;
 mod excuses;
 pub mod history;
 mod network;
@@ -27,6 +28,7 @@ mod world;
 pub use action::{Action, Ask, Pod};
 #[cfg(feature = "broken-rules")]
 pub use broken::{Where, catch, shows};
+pub use drills::Drill;
 pub use rest::REST_WITHIN;
 pub use schedule::{Schedule, Violation, histories, replay, run, run_kind, run_skipped_view};
 pub use setup::{Kind, Setup};

@@ -41,7 +41,11 @@ impl World {
             }
             Action::Cut(from, to) => self.network.blocked[from][to] = true,
             Action::Slow(from, to, millis) => self.network.slow[from][to] = millis,
-            Action::HealNetwork => self.network.heal(),
+            Action::Blind(host) => self.hosts[host].is_blind = true,
+            Action::HealNetwork => {
+                self.network.heal();
+                self.hosts.iter_mut().for_each(|host| host.is_blind = false);
+            }
             Action::Pause(host, millis) => self.hosts[host].paused_until = self.now + millis,
             Action::ArbiterDown => self.arbiter.is_up = false,
             Action::ArbiterUp => self.arbiter.is_up = true,

@@ -16,6 +16,7 @@ impl World {
         self.arbiter.is_up = true;
         for host in 0..self.hosts.len() {
             self.hosts[host].paused_until = 0;
+            self.hosts[host].is_blind = false;
             if self.hosts[host].is_wanted && self.hosts[host].engine.is_none() {
                 let new_pod = self.hosts[host].is_node_down;
                 self.start(host, new_pod);

@@ -16,7 +16,9 @@ pub struct Setup {
     pub hosts: usize,
     /// How many copies beside the owner.
     pub copies: u8,
-    /// How many sessions clients work on; every third holds fields.
+    /// The number of the first session that clients work on.
+    pub first: usize,
+    /// How many they work on; every third holds fields.
     pub keys: usize,
     /// How many more there are in the crowd.
     pub crowd: usize,
@@ -29,7 +31,7 @@ pub struct Setup {
 impl Setup {
     /// A small cluster in which nothing is special.
     pub fn plain(seed: u64, hosts: usize, copies: u8) -> Setup {
-        Setup { seed, hosts, copies, keys: 1, crowd: 0, queue_bytes: 1 << 20, broken: None }
+        Setup { seed, hosts, copies, first: 0, keys: 1, crowd: 0, queue_bytes: 1 << 20, broken: None }
     }
 
     /// What the seed says.

@@ -61,13 +61,14 @@ impl World {
         match due {
             Due::Dialed { from, life, to } if self.hosts[from].lives == life => self.dialed(from, to),
             Due::Read { host, life } => {
-                let view = self.arbiter.is_up.then(|| self.arbiter.view().clone());
+                let is_reached = self.arbiter.is_up && !self.hosts[host].is_blind;
+                let view = is_reached.then(|| self.arbiter.view().clone());
                 let delay = if view.is_some() { self.draw(21, host, 0).between(1, 15) } else { 300 };
                 self.later(delay, Due::ReadAnswer { host, life, view });
             }
             Due::Swap { host, life, expected, view, fate } => {
                 let before = self.arbiter.view().clone();
-                let fate = if self.arbiter.is_up { fate } else { Fate::Lost };
+                let fate = if self.arbiter.is_up && !self.hosts[host].is_blind { fate } else { Fate::Lost };
                 let outcome = self.arbiter.swap(expected, view, fate);
                 self.committed(&before, Some(host));
                 let delay = if outcome == SwapOutcome::Unknown { 300 } else { self.draw(22, host, 0).between(1, 15) };
@@ -80,11 +81,13 @@ impl World {
             Due::SwapAnswer { host, life, outcome } if self.hosts[host].lives == life => {
                 self.with(host, |engine, now| engine.handle_swap(now, outcome));
             }
-            Due::Watch { host, life, view } if self.hosts[host].lives == life => {
+            Due::Watch { host, life, view } if self.hosts[host].lives == life && !self.hosts[host].is_blind => {
                 self.with(host, |engine, now| engine.handle_watched(now, view));
             }
-            Due::Proof { host, life, member } if self.hosts[host].lives == life && self.arbiter.is_up && !self.is_alive(member) => {
-                self.with(host, |engine, now| engine.handle_proof_of_death(now, member));
+            Due::Proof { host, life, member } if self.hosts[host].lives == life => {
+                if self.arbiter.is_up && !self.hosts[host].is_blind && !self.is_alive(member) {
+                    self.with(host, |engine, now| engine.handle_proof_of_death(now, member));
+                }
             }
             Due::ScanOn { host, life, request, cursor, count } if self.hosts[host].lives == life => {
                 self.with(host, |engine, now| engine.scan(now, request, cursor, count));

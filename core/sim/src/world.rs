@@ -31,6 +31,8 @@ pub(crate) struct Host {
     pub(crate) next_tick: u64,
     /// The whole node is gone: nothing says that nobody listens.
     pub(crate) is_node_down: bool,
+    /// It cannot reach the arbiter.
+    pub(crate) is_blind: bool,
     pub(crate) is_finishing: bool,
     pub(crate) is_drained: bool,
     /// Who its process is.
@@ -87,7 +89,7 @@ impl World {
         let mut rng = Rng::of(setup.seed, [4, 0, 0, 0]);
         let host = |_| Host { rate: rng.between(990, 1010), offset: rng.below(1_000_000), ..Host::default() };
         let hosts: Vec<Host> = (0..setup.hosts).map(host).collect();
-        let keys = (0..setup.keys).map(|i| Key::from(format!("sess:{i}"))).collect();
+        let keys = (setup.first..setup.first + setup.keys).map(|i| Key::from(format!("sess:{i}"))).collect();
         let crowd = (0..setup.crowd).map(|i| Key::from(format!("crowd:{i}"))).collect();
         World {
             network: Network::new(hosts.len()),

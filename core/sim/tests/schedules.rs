@@ -1,6 +1,6 @@
 //! The schedules that every change has to survive. `make sim` runs as many more as there is time for.
 
-use holdfast_sim::{Kind, Stats, run, run_kind, run_skipped_view};
+use holdfast_sim::{Drill, Kind, Stats, replay, run, run_kind, run_skipped_view};
 
 #[test]
 fn some_schedules_of_each_kind_lose_nothing_and_come_to_rest() {
@@ -26,5 +26,14 @@ fn a_seed_always_gives_the_same_run() {
 fn a_home_that_skipped_a_view_does_not_take_a_session_for_absent() {
     for seed in 1..=60 {
         run_skipped_view(seed, None).unwrap_or_else(|violation| panic!("{violation}"));
+    }
+}
+
+#[test]
+fn drills_pass() {
+    for drill in Drill::ALL {
+        for seed in 1..=10 {
+            replay(&drill.schedule(seed), false).unwrap_or_else(|violation| panic!("{drill:?}, {violation}"));
+        }
     }
 }
