@@ -171,8 +171,8 @@ impl Drill {
                 script.at(1_560, Slow(c, d, 400));
                 let (writer, taker) = rng.pick(&[(b, c), (c, b)]);
                 let at = 1_600 + rng.between(0, 150);
-                (0..16).for_each(|i| script.at(at + i * 9, Asks(writer, 0, Set(2 + i as u32))));
-                (0..20).for_each(|i| script.at(at + 60 + i * 17, Asks(taker, 0, Get)));
+                (0..6).for_each(|i| script.at(at + i * 9, Asks(writer, 0, Set(2 + i as u32))));
+                (0..6).for_each(|i| script.at(at + 60 + i * 17, Asks(taker, 0, Get)));
                 script.at(3_000, HealNetwork);
             }
         }

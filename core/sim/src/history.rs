@@ -95,7 +95,7 @@ pub const MAX_OPERATIONS: usize = 64 * WORDS;
 
 /// How many steps are tried before a history counts as undecided: the problem is NP-complete, and some histories with many unanswered operations
 /// would take hours.
-const MAX_TRIES: usize = 3_000_000;
+const MAX_TRIES: usize = 1_000_000;
 
 /// An end of life that no clock shows: it stands for the one that the state has.
 const SOME_LIFE: u64 = 1 << 40;

@@ -286,8 +286,9 @@ impl World {
     fn send(&mut self, host: usize, conn: ConnId, bytes: Bytes) {
         let Some(connection) = self.network.connections.get(&conn.0) else { return };
         let peer = if connection.ends[0] == host { connection.ends[1] } else { connection.ends[0] };
-        let frame = Decoder::default().decode(&mut BytesMut::from(&bytes[..]));
-        if let Ok(Some(Frame::Data { message, .. })) = frame {
+        if self.trace
+            && let Ok(Some(Frame::Data { message, .. })) = Decoder::default().decode(&mut BytesMut::from(&bytes[..]))
+        {
             self.log(|| format!("  {host} -> {peer} {message:?}"));
         }
         let slow = self.network.slow[host][peer];

@@ -49,3 +49,17 @@ fn a_scan_does_not_mix_views() {
     ];
     stays_right(&Schedule { setup: Setup { keys: 3, ..Setup::plain(68, 6, 1) }, length: 5655, actions });
 }
+
+/// A home whose clock was ahead of the owner's did not list a session whose life was almost over, and which was then written and lived on.
+#[test]
+fn a_home_leaves_the_end_of_a_life_to_the_owner() {
+    let actions = vec![
+        (0, Start(0, New)),
+        (0, Start(2, New)),
+        (1985, Ask(0, 7, SetIfAbsent(20))),
+        (3023, Ask(0, 7, Touch(3038))),
+        (6011, Scan(2, 2)),
+        (6078, Ask(0, 7, SetIfPresent(62))),
+    ];
+    stays_right(&Schedule { setup: Setup { keys: 8, ..Setup::plain(3034, 6, 2) }, length: 6078, actions });
+}

@@ -68,7 +68,8 @@ impl Engine {
                 break;
             }
             last = slot.0;
-            let lives = record.value.as_ref().is_some_and(|value| !value.is_expired(self.now));
+            // Only the owner's clock says when a life is over: a keeper's may be ahead.
+            let lives = record.value.as_ref().is_some_and(|value| record.own.is_none() || !value.is_expired(self.now));
             if lives && self.is_home(slot.0) {
                 keys.push(slot.clone());
             }
