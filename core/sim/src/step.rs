@@ -1,7 +1,7 @@
 //! One millisecond after the other, and what falls due in it.
 
-use holdfast_core::NodeId;
 use holdfast_core::engine::{ConnId, SwapOutcome, TICK};
+use holdfast_core::{Member, NodeId};
 
 use crate::arbiter::Fate;
 use crate::network::Arrival;
@@ -84,16 +84,19 @@ impl World {
             Due::Watch { host, life, view } if self.hosts[host].lives == life && !self.hosts[host].is_blind => {
                 self.with(host, |engine, now| engine.handle_watched(now, view));
             }
-            Due::Proof { host, life, member } if self.hosts[host].lives == life => {
-                if self.arbiter.is_up && !self.hosts[host].is_blind && !self.is_alive(member) {
-                    self.with(host, |engine, now| engine.handle_proof_of_death(now, member));
-                }
+            Due::Proof { host, life, member } if self.hosts[host].lives == life && self.has_proof(host, member) => {
+                self.with(host, |engine, now| engine.handle_proof_of_death(now, member));
             }
             Due::ScanOn { host, life, request, cursor, count } if self.hosts[host].lives == life => {
                 self.with(host, |engine, now| engine.scan(now, request, cursor, count));
             }
             _ => {}
         }
+    }
+
+    /// The API server tells `host` that a member is dead.
+    fn has_proof(&self, host: usize, member: Member) -> bool {
+        self.arbiter.is_up && !self.hosts[host].is_blind && !self.is_alive(member)
     }
 
     fn dialed(&mut self, from: usize, to: usize) {
