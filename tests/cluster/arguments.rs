@@ -97,12 +97,34 @@ pub(crate) enum Command {
     },
     /// Kill all containers of a pod by SIGKILL at once.
     KillPod(Pod),
+    /// Make one container of a pod stand still (SIGSTOP).
+    PauseContainer {
+        #[command(flatten)]
+        pod: Pod,
+        /// The container.
+        container: String,
+    },
+    /// Let a container go on.
+    ResumeContainer {
+        #[command(flatten)]
+        pod: Pod,
+        /// The container.
+        container: String,
+    },
     /// End a node as if its power were cut.
     KillNode(Node),
     /// Make a node stand still: stop all its processes.
     FreezeNode(Node),
     /// Pull a node's wire.
     CutNode(Node),
+    /// Let a node's wire carry little.
+    SlowLink {
+        #[command(flatten)]
+        node: Node,
+        /// How much, in kbit/s.
+        #[arg(default_value_t = 256)]
+        kbit: u32,
+    },
     /// Part two sets of machines, such as `node1,control-plane node2,node3`.
     Partition {
         /// The one set.
@@ -121,6 +143,10 @@ pub(crate) enum Command {
     },
     /// Let the API server go on.
     ThawApiserver,
+    /// Stop the cluster's DNS.
+    FreezeDns,
+    /// Let the DNS go on.
+    ThawDns,
     /// End every fault of a node.
     Heal(Node),
     /// End every fault.

@@ -94,15 +94,35 @@ fn container_of(config: &str, namespace: &str, pod: &str) -> Option<Container> {
     ours.then_some(Container { name: container, cgroup: config.linux.cgroup })
 }
 
+/// The container that `config` describes, if it has that name in a pod of the namespace.
+fn named(config: &str, namespace: &str, name: &str) -> Option<Container> {
+    let config: Config = serde_json::from_str(config).ok()?;
+    let Annotations { kind, container, namespace: found_namespace, .. } = config.annotations;
+    let ours = kind == "container" && container == name && found_namespace == namespace;
+    ours.then_some(Container { name: container, cgroup: config.linux.cgroup })
+}
+
 /// The running containers of a pod.
 pub(super) fn of_pod(state: &State, topology: &Topology, namespace: &str, pod: &str) -> Result<Vec<Container>, Error> {
+    let running = those(state, topology, |config| container_of(config, namespace, pod))?;
+    if running.is_empty() { Err(Error::NoPod { pod: format!("{namespace}/{pod}") }) } else { Ok(running) }
+}
+
+/// The running containers of that name in any pod of a namespace.
+pub(super) fn of_every_pod(state: &State, topology: &Topology, namespace: &str, name: &str) -> Result<Vec<Container>, Error> {
+    let running = those(state, topology, |config| named(config, namespace, name))?;
+    if running.is_empty() { Err(Error::NoPod { pod: format!("{namespace}/* with a container `{name}`") }) } else { Ok(running) }
+}
+
+/// The running containers that `wanted` takes by their configuration.
+fn those(state: &State, topology: &Topology, wanted: impl Fn(&str) -> Option<Container>) -> Result<Vec<Container>, Error> {
     let mut found = Vec::new();
     for node in &topology.nodes {
         let tasks = state.node(node).join("run/containerd/io.containerd.runtime.v2.task/k8s.io");
         for bundle in list(&tasks)? {
             let path = bundle.join("config.json");
             match fs::read_to_string(&path) {
-                Ok(config) => found.extend(container_of(&config, namespace, pod)),
+                Ok(config) => found.extend(wanted(&config)),
                 // It ended while we looked.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => return Err(Error::Read { path, source }),
@@ -115,7 +135,7 @@ pub(super) fn of_pod(state: &State, topology: &Topology, namespace: &str, pod: &
             running.push(container);
         }
     }
-    if running.is_empty() { Err(Error::NoPod { pod: format!("{namespace}/{pod}") }) } else { Ok(running) }
+    Ok(running)
 }
 
 /// One container of a pod.
@@ -158,6 +178,14 @@ mod tests {
         assert_eq!((container.name.as_str(), container.cgroup.as_str()), ("app", "/holdfast.a/node1/x"));
         assert_eq!(container_of(&config("container"), "demo", "shop-1"), None);
         assert_eq!(container_of(&config("container"), "other", "shop-0"), None);
+    }
+
+    #[test]
+    fn a_container_is_known_by_its_name_in_any_pod() {
+        assert_eq!(named(&config("container"), "demo", "app").unwrap().cgroup, "/holdfast.a/node1/x");
+        assert_eq!(named(&config("container"), "demo", "other"), None);
+        assert_eq!(named(&config("container"), "kube-system", "app"), None);
+        assert_eq!(named(&config("sandbox"), "demo", "app"), None);
     }
 
     #[test]

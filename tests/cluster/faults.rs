@@ -1,5 +1,5 @@
-//! Faults of the kinds that happen to clusters, on purpose: containers and nodes that die, nodes that stand still or lose their
-//! wire, parts of the network that do not hear each other, an API server that does not answer. And the end of each.
+//! Faults of the kinds that happen to clusters, on purpose: containers and nodes that die or stand still, nodes that lose their
+//! wire, parts of the network that do not hear each other, an API server or a DNS that does not answer. And the end of each.
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,9 @@ use super::node;
 use super::partition::{self, Partitions};
 use super::process::{self, Home, Identity};
 use super::topology::CONTROL_PLANE;
+
+/// Namespace and container of the cluster's DNS.
+const DNS: (&str, &str) = ("kube-system", "coredns");
 
 /// Why a fault could not be set or ended.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +43,7 @@ pub enum Error {
     Link {
         /// The node.
         node: String,
-        /// Up or down.
+        /// Up or down, slow or quick.
         direction: &'static str,
         /// What `ip` said.
         #[source]
@@ -72,6 +75,40 @@ impl Cluster {
         Ok(kill(&containers).await?)
     }
 
+    /// Makes one container of a pod stand still: its processes are stopped, its kernel still takes what is sent to it.
+    pub async fn pause_container(&self, ns: &str, pod: &str, container: &str) -> Result<(), ClusterError> {
+        let lab = self.lab("pausing a container")?;
+        let found = containers::of_name(&lab.state, &lab.topology, ns, pod, container).map_err(Error::from)?;
+        Ok(pause(&[found], &format!("{ns}/{pod} {container}")).await?)
+    }
+
+    /// Lets a paused container go on; nothing happens when it has ended meanwhile.
+    pub async fn resume_container(&self, ns: &str, pod: &str, container: &str) -> Result<(), ClusterError> {
+        let lab = self.lab("resuming a container")?;
+        match containers::of_name(&lab.state, &lab.topology, ns, pod, container) {
+            Ok(found) => Ok(resume(&[found])?),
+            Err(containers::Error::NoPod { .. } | containers::Error::NoContainer { .. }) => Ok(()),
+            Err(error) => Err(Error::from(error).into()),
+        }
+    }
+
+    /// Takes the DNS away: it takes questions, and answers none. [`Cluster::thaw_dns`] gives it back.
+    pub async fn freeze_dns(&self) -> Result<(), ClusterError> {
+        let lab = self.lab("freezing the DNS")?;
+        Ok(pause(&containers::of_every_pod(&lab.state, &lab.topology, DNS.0, DNS.1).map_err(Error::from)?, "the DNS").await?)
+    }
+
+    /// Lets the DNS go on.
+    pub async fn thaw_dns(&self) -> Result<(), ClusterError> {
+        let lab = self.lab("thawing the DNS")?;
+        Ok(resume(&containers::of_every_pod(&lab.state, &lab.topology, DNS.0, DNS.1).map_err(Error::from)?)?)
+    }
+
+    /// Where the cluster's DNS takes questions.
+    pub fn dns(&self) -> Result<std::net::SocketAddr, ClusterError> {
+        Ok((self.lab("the DNS of the lab")?.topology.addresses.dns_service(), 53).into())
+    }
+
     /// Ends a node as if its power were cut: no packet leaves it any more, and all its processes die. [`Cluster::heal`] starts it
     /// again.
     pub async fn kill_node(&self, node: &str) -> Result<(), ClusterError> {
@@ -86,7 +123,8 @@ impl Cluster {
     pub async fn freeze_node(&self, node: &str) -> Result<(), ClusterError> {
         let lab = self.lab("freezing a node")?;
         lab.check_node(node)?;
-        Ok(freeze(&lab.home(node), node).await?)
+        let home = lab.home(node);
+        Ok(stop(|| Ok(home.residents()?), node).await?)
     }
 
     /// Pulls a node's wire: its processes run on, but hear and reach nobody else.
@@ -161,6 +199,7 @@ impl Lab {
         Partitions::default().enforce(&self.state, &self.topology).await?;
         for node in &self.topology.nodes {
             self.set_link(node, "up").await?;
+            self.quick_link(node).await?;
         }
         for machine in self.topology.machines() {
             self.wake(machine)?;
@@ -171,6 +210,7 @@ impl Lab {
     async fn heal_node(&self, node: &str) -> Result<(), Error> {
         self.wake(node)?;
         self.set_link(node, "up").await?;
+        self.quick_link(node).await?;
         node::start_containerd(&self.state, node).await?;
         node::start_agents(&self.state, &self.topology, node)?;
         Ok(())
@@ -196,7 +236,7 @@ impl Lab {
         Err(Error::Unknown { name: name.to_owned(), known })
     }
 
-    fn check_node(&self, name: &str) -> Result<(), Error> {
+    pub(super) fn check_node(&self, name: &str) -> Result<(), Error> {
         if name == CONTROL_PLANE { Err(Error::NotANode) } else { self.check_machine(name) }
     }
 
@@ -235,16 +275,36 @@ async fn kill(containers: &[Container]) -> Result<(), Error> {
     }
 }
 
-/// Stops all that live in `home`, and whatever they start while they are being stopped.
-async fn freeze(home: &Home, node: &str) -> Result<(), Error> {
+/// Stops containers, and whatever they start while they are being stopped.
+async fn pause(containers: &[Container], what: &str) -> Result<(), Error> {
+    let processes = || {
+        let mut processes = Vec::new();
+        for container in containers {
+            processes.extend(container.processes()?);
+        }
+        Ok(processes)
+    };
+    stop(processes, what).await
+}
+
+/// Lets containers go on.
+fn resume(containers: &[Container]) -> Result<(), Error> {
+    for container in containers {
+        container.processes()?.into_iter().for_each(|process| process.signal(Signal::SIGCONT));
+    }
+    Ok(())
+}
+
+/// Stops all that `living` finds, and whatever they start while they are being stopped.
+async fn stop(living: impl Fn() -> Result<Vec<Identity>, Error>, whose: &str) -> Result<(), Error> {
     let started = Instant::now();
     // A process that is just being born is not seen by one look: only two looks in a row that find nobody awake count.
     let mut still = 0;
     while still < 2 {
-        let awake: Vec<Identity> = home.residents()?.into_iter().filter(|process| !process.is_stopped()).collect();
+        let awake: Vec<Identity> = living()?.into_iter().filter(|process| !process.is_stopped()).collect();
         still = if awake.is_empty() { still + 1 } else { 0 };
         if started.elapsed() > Duration::from_secs(10) && !awake.is_empty() {
-            return Err(Error::Unstoppable(awake.iter().map(|process| process.pid).collect(), node.to_owned()));
+            return Err(Error::Unstoppable(awake.iter().map(|process| process.pid).collect(), whose.to_owned()));
         }
         for process in awake {
             process.signal(Signal::SIGSTOP);

@@ -77,12 +77,21 @@ async fn on(cluster: &Cluster, command: Command) -> anyhow::Result<()> {
             cluster.kill_container(&namespace, &pod, &container).await?;
         }
         Command::KillPod(Pod { namespace, pod }) => cluster.kill_pod(&namespace, &pod).await?,
+        Command::PauseContainer { pod: Pod { namespace, pod }, container } => {
+            cluster.pause_container(&namespace, &pod, &container).await?;
+        }
+        Command::ResumeContainer { pod: Pod { namespace, pod }, container } => {
+            cluster.resume_container(&namespace, &pod, &container).await?;
+        }
         Command::KillNode(Node { node }) => cluster.kill_node(&node).await?,
         Command::FreezeNode(Node { node }) => cluster.freeze_node(&node).await?,
         Command::CutNode(Node { node }) => cluster.cut_off(&node).await?,
+        Command::SlowLink { node: Node { node }, kbit } => cluster.slow_link(&node, kbit).await?,
         Command::Partition { one, other, one_way } => partition(cluster, &one, &other, one_way).await?,
         Command::FreezeApiserver { hold } => freeze_apiserver(cluster, hold).await?,
         Command::ThawApiserver => cluster.thaw_apiserver().await?,
+        Command::FreezeDns => cluster.freeze_dns().await?,
+        Command::ThawDns => cluster.thaw_dns().await?,
         Command::Heal(Node { node }) => cluster.heal(&node).await?,
         Command::HealAll => cluster.heal_all().await?,
         Command::Up { .. }

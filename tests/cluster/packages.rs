@@ -15,6 +15,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("runc", "runc"),
     ("/usr/lib/cni/ptp", "containernetworking-plugins"),
     ("ip", "iproute2"),
+    ("tc", "iproute2"),
     ("iptables", "iptables"),
     ("nft", "nftables"),
     ("sysctl", "procps"),

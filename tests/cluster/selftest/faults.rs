@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use kube::ResourceExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::watch::{Watched, eventually};
 use crate::cluster::progress::Progress;
@@ -19,7 +20,8 @@ pub(super) async fn all(one: &Watched, other: &Watched) -> anyhow::Result<()> {
             step.done();
         )+};
     }
-    each!(kill_container, kill_pod, kill_node, freeze_node, cut_off, partition, partition_one_way, freeze_apiserver);
+    each!(kill_container, kill_pod, pause_container, kill_node, freeze_node, cut_off);
+    each!(slow_link, partition, partition_one_way, freeze_apiserver, freeze_dns);
     other.is_well().await?;
     let restarts = other.restarts(&other.pod_on("node1").await?.name_any()).await?;
     ensure!(restarts.iter().all(|(_, count)| *count == 0), "the other cluster noticed: {restarts:?}");
@@ -38,6 +40,26 @@ async fn kill_pod(one: &Watched) -> anyhow::Result<()> {
     one.cluster.kill_pod("default", &pod).await?;
     let wanted = vec![("one".to_owned(), 1), ("two".to_owned(), 1)];
     eventually("both containers started again", || async { Ok(one.restarts(&pod).await? == wanted) }).await
+}
+
+/// The container stands still, the one beside it does not, and nobody starts it anew.
+async fn pause_container(one: &Watched) -> anyhow::Result<()> {
+    let pod = one.pod_on("node1").await?.name_any();
+    let before = one.restarts(&pod).await?;
+    let answers = async |port| {
+        let asked = one.cluster.inside("default", &pod, "two")?.connect(([127, 0, 0, 1], port).into()).await;
+        let mut stream = asked.context("the kernel takes connections for a process that stands still")?;
+        stream.write_all(b"GET /health HTTP/1.0\r\n\r\n").await?;
+        let answer = tokio::time::timeout(Duration::from_secs(2), stream.read_u8()).await;
+        anyhow::Ok(answer.is_ok_and(|read| read.is_ok()))
+    };
+    one.cluster.pause_container("default", &pod, "one").await?;
+    ensure!(!answers(8080).await?, "the paused container answered");
+    ensure!(answers(8082).await?, "the container beside the paused one does not answer");
+    one.cluster.resume_container("default", &pod, "one").await?;
+    ensure!(answers(8080).await?, "the container does not answer after its pause");
+    ensure!(one.restarts(&pod).await? == before, "a container was started anew");
+    Ok(())
 }
 
 async fn kill_node(one: &Watched) -> anyhow::Result<()> {
@@ -59,6 +81,53 @@ async fn cut_off(one: &Watched) -> anyhow::Result<()> {
     one.loses("node1").await?;
     ensure!(one.answers().await, "no answer with one node cut off");
     Ok(one.cluster.heal("node1").await?)
+}
+
+/// 256 kbit/s are 32 KB/s: 64 KB take two seconds, and no time at all on the wire as it is.
+async fn slow_link(one: &Watched) -> anyhow::Result<()> {
+    let (from, to) = (one.pod_on("node1").await?, one.pod_on("node2").await?);
+    let address = to.status.and_then(|status| status.pod_ip).context("the pod has no address")?;
+    let inside = one.cluster.inside("default", &from.metadata.name.context("a pod has a name")?, "one")?;
+    let send = async || {
+        let began = std::time::Instant::now();
+        let mut stream = inside.connect(std::net::SocketAddr::new(address.parse()?, 8080)).await?;
+        let body = [&b"POST /health HTTP/1.0\r\nContent-Length: 65536\r\n\r\n"[..], &[b'a'; 65536]].concat();
+        stream.write_all(&body).await?;
+        // The answer comes at once, but the end of the connection only after all that was sent.
+        stream.shutdown().await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        anyhow::Ok(began.elapsed())
+    };
+    let before = send().await?;
+    one.cluster.slow_link("node2", 256).await?;
+    let during = send().await;
+    one.cluster.heal("node2").await?;
+    let (during, after) = (during?, send().await?);
+    let second = Duration::from_secs(1);
+    ensure!(before < second && during > second && after < second, "64 KB took {before:?}, then {during:?}, then {after:?}");
+    Ok(())
+}
+
+/// Questions are not answered, on any node; afterwards they are.
+async fn freeze_dns(one: &Watched) -> anyhow::Result<()> {
+    let mut asking = Vec::new();
+    for node in one.cluster.nodes() {
+        asking.push(one.cluster.inside("default", &one.pod_on(node).await?.name_any(), "one")?);
+    }
+    let dns = one.cluster.dns()?;
+    let answers = async || {
+        let mut answered = 0;
+        for inside in &asking {
+            answered += usize::from(inside.resolves(dns, "web.default.svc.cluster.local").await?);
+        }
+        anyhow::Ok(answered)
+    };
+    ensure!(answers().await? == asking.len(), "the DNS does not answer everywhere");
+    one.cluster.freeze_dns().await?;
+    ensure!(answers().await? == 0, "the frozen DNS answered");
+    one.cluster.thaw_dns().await?;
+    eventually("answers of the DNS on all nodes", || async { Ok(answers().await? == asking.len()) }).await
 }
 
 async fn partition(one: &Watched) -> anyhow::Result<()> {

@@ -1,0 +1,50 @@
+//! A link that carries little: both ends of a node's wire are given a token bucket, and what is more waits in line before it.
+
+use super::command::{self, Run};
+use super::faults::Error;
+use super::handle::{Cluster, Error as ClusterError, Lab};
+use super::namespaces::Namespaces;
+use super::topology::CONTROL_PLANE;
+
+/// What waits in line is dropped after so long, as a router with a small buffer does.
+const LONGEST_WAIT: &str = "800ms";
+/// A frame has to fit.
+const BURST: &str = "4kb";
+
+impl Cluster {
+    /// Lets a node's wire carry no more than so many kbit/s in each direction.
+    pub async fn slow_link(&self, node: &str, kbit: u32) -> Result<(), ClusterError> {
+        let lab = self.lab("slowing a link")?;
+        lab.check_node(node)?;
+        let rate = format!("{kbit}kbit");
+        for (network, wire) in ends(lab, node) {
+            let set = ["-n", &network, "qdisc", "replace", "dev", &wire, "root", "tbf", "rate", &rate, "burst", BURST, "latency", LONGEST_WAIT];
+            Run::new("tc", set).output().await.map_err(|source| refused(node, "slow", source))?;
+        }
+        Ok(())
+    }
+}
+
+impl Lab {
+    /// Lets a node's wire carry what it can.
+    pub(super) async fn quick_link(&self, node: &str) -> Result<(), Error> {
+        for (network, wire) in ends(self, node) {
+            let shown = Run::new("tc", ["-n", &network, "qdisc", "show", "dev", &wire]).output().await;
+            if shown.map_err(|source| refused(node, "quick", source))?.contains("tbf") {
+                let ended = Run::new("tc", ["-n", &network, "qdisc", "del", "dev", &wire, "root"]).output().await;
+                ended.map_err(|source| refused(node, "quick", source))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Network namespace and device of both ends of a node's wire.
+fn ends(lab: &Lab, node: &str) -> [(String, String); 2] {
+    let network = |machine| Namespaces::of(&lab.state, machine).network;
+    [(network(node), "eth0".to_owned()), (network(CONTROL_PLANE), node.to_owned())]
+}
+
+fn refused(node: &str, direction: &'static str, source: command::Error) -> Error {
+    Error::Link { node: node.to_owned(), direction, source }
+}
