@@ -5,6 +5,8 @@
 #   make down    ends every cluster of this machine, and all that belongs to it
 #   make test    formatting, lints, unit tests, generated files, the simulator, the chart, then the end-to-end tests on a real
 #                Kubernetes
+#   make nemesis faults on a real Kubernetes on this machine, one after another and two at once, under clients whose whole history
+#                is judged, for MINUTES=10; SEED=7 does the same again
 #   make sim     schedules of faults against the replication rules, for SECONDS=60
 #   make images  the images as archives in target/images, named for REGISTRY=registry.example.com TAG=0.1.0
 
@@ -13,7 +15,7 @@ SHELL := bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help demo down test sim images tools packages
+.PHONY: help demo down test nemesis sim images tools packages
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -38,6 +40,9 @@ demo: tools
 down: tools
 	@cargo run --quiet --package holdfast-tests --bin cluster -- down --all
 	echo "down: nothing is left"
+
+nemesis: tools
+	@cargo run --quiet --package holdfast-tests --bin nemesis -- --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 sim: tools
 	@cargo run --quiet --profile sim --package holdfast-sim -- --seconds $(or $(SECONDS),60)

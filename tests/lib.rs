@@ -2,5 +2,6 @@
 
 pub mod cluster;
 pub mod harness;
+pub mod nemesis;
 pub mod shoppers;
 pub mod stage;

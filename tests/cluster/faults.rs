@@ -109,6 +109,11 @@ impl Cluster {
         Ok((self.lab("the DNS of the lab")?.topology.addresses.dns_service(), 53).into())
     }
 
+    /// Where the pods find the API server.
+    pub fn api_service(&self) -> Result<std::net::SocketAddr, ClusterError> {
+        Ok((self.lab("the API server's address in the lab")?.topology.addresses.api_service(), 443).into())
+    }
+
     /// Ends a node as if its power were cut: no packet leaves it any more, and all its processes die. [`Cluster::heal`] starts it
     /// again.
     pub async fn kill_node(&self, node: &str) -> Result<(), ClusterError> {

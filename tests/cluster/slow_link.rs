@@ -18,11 +18,29 @@ impl Cluster {
         lab.check_node(node)?;
         let rate = format!("{kbit}kbit");
         for (network, wire) in ends(lab, node) {
-            let set = ["-n", &network, "qdisc", "replace", "dev", &wire, "root", "tbf", "rate", &rate, "burst", BURST, "latency", LONGEST_WAIT];
+            let set =
+                ["-n", &network, "qdisc", "replace", "dev", &wire, "root", "tbf", "rate", &rate, "burst", BURST, "latency", LONGEST_WAIT];
             Run::new("tc", set).output().await.map_err(|source| refused(node, "slow", source))?;
         }
         Ok(())
     }
+
+    /// How many packets had to wait at a slow link.
+    pub async fn delayed_packets(&self, node: &str) -> Result<u64, ClusterError> {
+        let lab = self.lab("looking at a link")?;
+        lab.check_node(node)?;
+        let mut delayed = 0;
+        for (network, wire) in ends(lab, node) {
+            let shown = Run::new("tc", ["-n", &network, "-s", "qdisc", "show", "dev", &wire]).output().await;
+            delayed += overlimits(&shown.map_err(|source| refused(node, "slow", source))?);
+        }
+        Ok(delayed)
+    }
+}
+
+/// The number before which `tc -s` writes `overlimits`: how often something had to wait.
+fn overlimits(shown: &str) -> u64 {
+    shown.split_whitespace().skip_while(|word| *word != "overlimits").nth(1).and_then(|count| count.parse().ok()).unwrap_or_default()
 }
 
 impl Lab {
@@ -47,4 +65,17 @@ fn ends(lab: &Lab, node: &str) -> [(String, String); 2] {
 
 fn refused(node: &str, direction: &'static str, source: command::Error) -> Error {
     Error::Link { node: node.to_owned(), direction, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waited_is_read_from_tc() {
+        let shown =
+            "qdisc tbf 8001: root refcnt 2 rate 1Mbit burst 4Kb lat 400ms\n Sent 90 bytes 3 pkt (dropped 1, overlimits 7 requeues 0)\n";
+        assert_eq!(overlimits(shown), 7);
+        assert_eq!(overlimits("qdisc noqueue 0: root refcnt 2\n"), 0);
+    }
 }
