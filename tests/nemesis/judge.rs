@@ -75,7 +75,7 @@ fn operations(seen: &[&Seen], losses: &[Stretch]) -> Vec<Operation> {
         ..Operation::asked(one.key.clone(), one.command.clone(), one.invoked)
     });
     let key = seen.first().map(|one| one.key.clone()).unwrap_or_default();
-    let lost = losses.iter().map(|stretch| Operation::loss(key.clone(), stretch.from, Some(stretch.to)));
+    let lost = losses.iter().map(|stretch| Operation::loss(key.clone(), stretch.from, Some(stretch.to), stretch.to));
     asked.chain(lost).collect()
 }
 
