@@ -92,6 +92,10 @@ pub struct Settings {
     /// How many bytes may wait for one peer before new writes are refused.
     #[arg(long, env = "HOLDFAST_QUEUE_BYTES", default_value_t = 64 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..=4 << 30))]
     pub queue_bytes: u64,
+    /// The folder with this member's certificate (`tls.crt`), its key (`tls.key`) and the authorities that it trusts (`ca.crt`). Without it, links are
+    /// plain TCP.
+    #[arg(long, env = "HOLDFAST_TLS_DIR")]
+    pub tls_dir: Option<PathBuf>,
     /// The file with the admin token.
     #[arg(long, env = "HOLDFAST_ADMIN_TOKEN_FILE", default_value = "/etc/holdfast/admin/token")]
     pub admin_token_file: PathBuf,

@@ -17,3 +17,4 @@ pub mod run;
 pub mod session;
 mod socket;
 pub mod status;
+pub mod tls;

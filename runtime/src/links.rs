@@ -23,6 +23,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, warn};
 
 use crate::peers::PeerResolver;
+use crate::tls::{Side, Tls};
 use connection::Connection;
 use outbox::Outbox;
 
@@ -94,6 +95,8 @@ pub(crate) struct LinkSettings {
     pub(crate) queue_bytes: u64,
     /// How many connections a link has at the most.
     pub(crate) connections: u8,
+    /// Who the other ends have to be; without it, links are plain TCP.
+    pub(crate) tls: Option<Tls>,
 }
 
 /// All connections of this member. Dropping it ends them.
@@ -128,7 +131,11 @@ impl Links {
         let (resolver, events) = (self.resolver.clone(), self.events.clone());
         self.tasks.spawn(async move {
             match connect(&*resolver, &name).await {
-                Ok(stream) => Connection::new(conn, Some(peer), stream, &settings, events).run().await,
+                Ok((stream, addr)) => {
+                    if !carry(conn, Some(peer), stream, addr, &settings, &events).await {
+                        let _ = events.send(LinkEvent::DialFailed { peer, refused: false }).await;
+                    }
+                }
                 Err(failure) => {
                     debug!(peer = name, %failure, "no connection");
                     counter!("holdfast_link_dial_failures_total").increment(1);
@@ -158,17 +165,41 @@ impl DialError {
     }
 }
 
-async fn connect(resolver: &dyn PeerResolver, name: &str) -> Result<TcpStream, DialError> {
+async fn connect(resolver: &dyn PeerResolver, name: &str) -> Result<(TcpStream, SocketAddr), DialError> {
     let addr = resolver.resolve(name).await?;
     let result = match timeout(DIAL_TIMEOUT, TcpStream::connect(addr)).await {
         Ok(result) => result.map_err(|error| DialError::Connect(addr, error)),
         Err(_) => Err(DialError::Timeout(addr)),
     };
-    match &result {
-        Ok(stream) => send_at_once(stream),
-        Err(_) => resolver.forget(name),
+    if result.is_err() {
+        resolver.forget(name);
     }
-    result
+    result.map(|stream| (stream, addr))
+}
+
+/// Runs a connection until its end; false if TLS did not let it begin.
+async fn carry(
+    conn: ConnId,
+    dialed: Option<NodeId>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    settings: &LinkSettings,
+    events: &mpsc::Sender<LinkEvent>,
+) -> bool {
+    send_at_once(&stream);
+    let Some(tls) = &settings.tls else {
+        Connection::new(conn, dialed, stream, settings, events.clone()).run().await;
+        return true;
+    };
+    let (side, stream) = match dialed {
+        Some(_) => (Side::Dialed, tls.connect(stream, peer).await),
+        None => (Side::Accepted, tls.accept(stream, peer).await),
+    };
+    let Some(stream) = stream else { return false };
+    if let Some(error) = Connection::new(conn, dialed, stream, settings, events.clone()).run().await {
+        tls.ended(side, peer, &error);
+    }
+    true
 }
 
 fn send_at_once(stream: &TcpStream) {
@@ -202,12 +233,11 @@ async fn accept(listener: TcpListener, settings: LinkSettings, events: mpsc::Sen
             debug!(%from, limit, "refused a connection: too many are open");
             continue;
         };
-        send_at_once(&stream);
         last += 2;
-        let connection = Connection::new(ConnId(last), None, stream, &settings, events.clone());
+        let (conn, settings, events) = (ConnId(last), settings.clone(), events.clone());
         connections.spawn(async move {
             let _place = place;
-            connection.run().await;
+            carry(conn, None, stream, from, &settings, &events).await;
         });
     }
 }

@@ -25,6 +25,7 @@ use crate::place::Locator;
 use crate::proof::Prover;
 use crate::session::{Limits, REQUESTS, SessionHandle};
 use crate::status::Status;
+use crate::tls::Tls;
 use driver::Driver;
 use holdfast_process::health::Health;
 
@@ -81,12 +82,12 @@ impl MemberSettings {
         Self { id: config.id, engine }
     }
 
-    fn links(&self) -> LinkSettings {
+    fn links(&self, tls: Option<Tls>) -> LinkSettings {
         // The engine suspects and evicts long before. This only ends connections that nobody counts on.
         let idle = Duration::from_millis(self.engine.failure_timeout) * 5 + Duration::from_secs(5);
         // What waits here is kept for repetition by the engine anyway, so the memory is not taken twice; it is a last resort against a peer that
         // takes nothing at all and cannot be evicted.
-        LinkSettings { idle, queue_bytes: self.engine.queue_bytes.saturating_mul(8), connections: self.engine.connections }
+        LinkSettings { idle, queue_bytes: self.engine.queue_bytes.saturating_mul(8), connections: self.engine.connections, tls }
     }
 
     fn limits(&self) -> Limits {
@@ -100,6 +101,8 @@ impl MemberSettings {
 pub struct Surroundings {
     /// Where the other members connect to.
     pub listener: TcpListener,
+    /// Who the other members have to be; without it, links are plain TCP.
+    pub tls: Option<Tls>,
     /// Holds the view.
     pub arbiter: Arc<dyn Arbiter>,
     /// Knows where the members are.

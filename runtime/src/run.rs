@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::serve::ListenerExt;
+use holdfast_api::names;
 use holdfast_process::health::Health;
 use holdfast_process::token::Token;
 use holdfast_process::{bind, metrics, serve};
@@ -28,6 +29,7 @@ use crate::proof::PodStatus;
 use crate::redis;
 use crate::socket::{ONLY_US, Socket};
 use crate::status::{Phase, Status};
+use crate::tls::Tls;
 
 /// How long leaving the view may take once the pod is told to end. What has been drained leaves within milliseconds; more than this the grace period
 /// does not allow after a preStop hook that needed all of its time.
@@ -81,6 +83,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
     let settings = &config.settings;
     let doors = Doors::open(settings).await?;
     let token = Token::open(&settings.admin_token_file).await.context("HOLDFAST_ADMIN_TOKEN_FILE is not right")?;
+    let tls = open_tls(settings).await?;
     let peers = Arc::new(DnsPeers::new(&config)?);
     let client = api_client().await?;
     let metrics = metrics::install()?;
@@ -88,6 +91,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
 
     let surroundings = Surroundings {
         listener: doors.replication,
+        tls: tls.clone(),
         arbiter: Arc::new(KubernetesArbiter::new(client.clone(), &settings.namespace, &settings.cluster)),
         resolver: peers.clone(),
         prover: Arc::new(PodStatus::new(client.clone(), &settings.namespace)),
@@ -112,6 +116,13 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
     doorkeepers.spawn(report_health(control.status(), health));
     let refresh = closing.clone();
     doorkeepers.spawn(async move { peers.keep_fresh(refresh).await });
+    match tls {
+        Some(tls) => {
+            let refresh = closing.clone();
+            doorkeepers.spawn(async move { tls.keep_fresh(refresh).await });
+        }
+        None => warn!("HOLDFAST_TLS_DIR is not set: whoever reaches the replication port reads and writes sessions"),
+    }
 
     tokio::select! {
         () = member.ended() => {
@@ -127,6 +138,13 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
     }
     info!("ended");
     Ok(())
+}
+
+/// The certificates of the links, if there are to be any.
+async fn open_tls(settings: &Settings) -> anyhow::Result<Option<Tls>> {
+    let Some(folder) = &settings.tls_dir else { return Ok(None) };
+    let identity = names::member_identity(&settings.namespace, &settings.cluster);
+    Ok(Some(Tls::open(folder, &identity).await.context("HOLDFAST_TLS_DIR is not right")?))
 }
 
 fn identity(config: &Config) -> Identity {

@@ -60,12 +60,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Self { conn, dialed, stream, idle: settings.idle, outbox, cut: CancellationToken::new(), events }
     }
 
-    /// Reports the connection, carries frames until it ends, and reports the end.
-    pub(super) async fn run(self) {
+    /// Reports the connection, carries frames until it ends, and reports the end. If reading failed before the peer had said who it is, that is handed
+    /// back: it may be TLS' word that the peer refuses this end.
+    pub(super) async fn run(self) -> Option<io::Error> {
         let conn = self.conn;
         let opened = LinkEvent::Opened { conn, dialed: self.dialed.is_some(), handle: handle(&self.outbox, &self.cut) };
         if self.events.send(opened).await.is_err() {
-            return;
+            return None;
         }
         let (reader, writer) = split(self.stream);
         let mut inbox = Inbox::default();
@@ -76,12 +77,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             () = self.cut.cancelled() => End::Here,
         };
         debug!(?conn, %end, "connection ended");
+        if inbox.greeted() {
+            counter!("holdfast_link_ended_total").increment(1);
+        }
         if let End::Garbage(_) = end {
             counter!("holdfast_link_garbage_total").increment(1);
         }
         let _ = self.events.send(LinkEvent::Closed { conn }).await;
         if let Some(peer) = self.dialed.filter(|_| !inbox.greeted()) {
             let _ = self.events.send(LinkEvent::DialFailed { peer, refused: false }).await;
+        }
+        match end {
+            End::Read(error) if !inbox.greeted() => Some(error),
+            _ => None,
         }
     }
 }

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::peers::PeerError;
+use crate::tls::testing::{Authority, SHOP, member, write};
 
 #[derive(Debug, Default)]
 struct Map(BTreeMap<String, SocketAddr>);
@@ -30,7 +31,7 @@ struct End {
     addr: SocketAddr,
 }
 
-const SETTINGS: LinkSettings = LinkSettings { idle: Duration::from_secs(5), queue_bytes: 1 << 20, connections: 1 };
+const SETTINGS: LinkSettings = LinkSettings { idle: Duration::from_secs(5), queue_bytes: 1 << 20, connections: 1, tls: None };
 
 async fn start(peers: &[(&str, SocketAddr)]) -> End {
     start_with(peers, SETTINGS).await
@@ -288,4 +289,90 @@ async fn signs_of_life_do_not_wait_for_a_value_of_32_mib() {
     let longest = arrived.iter().map(|(n, at)| *at - sent[*n as usize - 1]).max().expect("some");
     println!("{} signs of life, the slowest took {longest:?}", arrived.len());
     assert!(longest < Duration::from_millis(800), "{longest:?}");
+}
+
+fn over(tls: Tls) -> LinkSettings {
+    LinkSettings { tls: Some(tls), ..SETTINGS }
+}
+
+/// A link between two ends, with its handles at `a` and at `b`.
+async fn link(a: &mut End, b: &mut End) -> (ConnHandle, ConnHandle) {
+    a.links.dial(peer(), "shop-1".to_owned());
+    let ((_, _, to_b), (_, _, to_a)) = (a.opened().await, b.opened().await);
+    for handle in [&to_a, &to_b] {
+        greet(handle);
+        handle.flush();
+    }
+    assert_eq!((a.received(1).await, b.received(1).await), (vec![greeting()], vec![greeting()]));
+    (to_b, to_a)
+}
+
+#[tokio::test]
+async fn over_tls_small_and_large_frames_arrive_both_ways() {
+    let ca = Authority::new();
+    let ((_one, for_a), (_two, for_b)) = (member(&ca.issue(SHOP), &[&ca]).await, member(&ca.issue(SHOP), &[&ca]).await);
+    let mut b = start_with(&[], over(for_b)).await;
+    let mut a = start_with(&[("shop-1", b.addr)], over(for_a)).await;
+    let (to_b, to_a) = link(&mut a, &mut b).await;
+    for handle in [&to_b, &to_a] {
+        for ack in 0..5000 {
+            assert!(handle.send(beat(ack)));
+        }
+        handle.flush();
+    }
+    let expected: Vec<Frame> = (0..5000).map(heartbeat).collect();
+    assert_eq!(b.received(5000).await, expected);
+    assert_eq!(a.received(5000).await, expected);
+    to_b.send(beat(7));
+    to_b.close();
+    assert_eq!(b.received(1).await, [heartbeat(7)], "the rest is sent before the end");
+    b.closed().await;
+}
+
+#[tokio::test]
+async fn the_certificate_changes_under_traffic_and_no_link_notices() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let first = old.issue(SHOP);
+    let ((files_a, for_a), (files_b, for_b)) = (member(&first, &[&old]).await, member(&first, &[&old]).await);
+    let mut b = start_with(&[], over(for_b.clone())).await;
+    let mut a = start_with(&[("shop-1", b.addr)], over(for_a.clone())).await;
+    let (standing, _at_b) = link(&mut a, &mut b).await;
+    let mut ack = 0;
+    let mut newer = Vec::new();
+    // The steps of a change of the authority, each of which reaches one end before the other.
+    let second = new.issue(SHOP);
+    for (pair, trusted) in [(&first, &[&old, &new][..]), (&second, &[&old, &new]), (&second, &[&new])] {
+        for (files, tls) in [(&files_a, &for_a), (&files_b, &for_b)] {
+            write(files.path(), pair, trusted);
+            tls.refresh().await;
+            assert!(standing.send(beat(ack)));
+            standing.flush();
+            assert_eq!(b.received(1).await, [heartbeat(ack)], "the first link still stands");
+            ack += 1;
+            newer.push(link(&mut a, &mut b).await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn with_tls_nothing_is_opened_for_strangers_and_dialing_one_fails() {
+    let ca = Authority::new();
+    let (_files, tls) = member(&ca.issue(SHOP), &[&ca]).await;
+    let mut plain = start(&[]).await;
+    let mut a = start_with(&[("shop-1", plain.addr)], over(tls)).await;
+
+    let mut stranger = TcpStream::connect(a.addr).await.expect("connects");
+    stranger.write_all(&wire::encode(&greeting())).await.expect("sends");
+    let mut rest = Vec::new();
+    let _ = stranger.read_to_end(&mut rest).await;
+    // An alert at most: no frame.
+    assert!(rest.len() <= 7, "{rest:?}");
+    assert!(a.events.try_recv().is_err());
+
+    a.links.dial(peer(), "shop-1".to_owned());
+    let (_, _, handle) = plain.opened().await;
+    greet(&handle);
+    handle.flush();
+    assert!(matches!(a.event().await, LinkEvent::DialFailed { refused: false, .. }));
+    plain.closed().await;
 }

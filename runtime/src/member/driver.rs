@@ -107,7 +107,7 @@ impl Driver {
         let (status, shown) = watch::channel(Status::from(engine.status()));
         let (event_sender, link_events) = mpsc::channel(EVENTS);
         let (tell, news) = mpsc::channel(64);
-        let links = Links::start(settings.links(), surroundings.resolver, surroundings.listener, event_sender);
+        let links = Links::start(settings.links(surroundings.tls), surroundings.resolver, surroundings.listener, event_sender);
         let driver = Self {
             engine,
             start: Instant::now(),

@@ -53,6 +53,10 @@ impl Observer {
         describe_counter!("holdfast_link_received_bytes_total", "Read from the sockets of other members.");
         describe_counter!("holdfast_link_dial_failures_total", "Attempts to connect to another member that failed.");
         describe_counter!("holdfast_link_refused_total", "Connections refused because too many are open.");
+        describe_counter!("holdfast_link_ended_total", "Connections to other members that stood and have ended, for whatever reason.");
+        describe_counter!("holdfast_link_tls_refused_total", "TLS handshakes that led to no link, by side and reason.");
+        describe_gauge!("holdfast_link_certificate_expiry_seconds", "Until the certificate ends that new links use.");
+        describe_counter!("holdfast_link_certificate_reloads_total", "Changes of the certificate's files, by whether they could be used.");
         describe_counter!("holdfast_link_garbage_total", "Connections ended because of what was sent on them.");
         Self { last_alarm: None, unlogged_alarms: 0, before: None }
     }

@@ -86,6 +86,13 @@ fn a_missing_or_empty_token_is_named() {
 }
 
 #[test]
+fn a_missing_certificate_is_named() {
+    let start = Start::new("run");
+    let folder = start.folder.path().display().to_string();
+    start.with("HOLDFAST_TLS_DIR", &folder).fails_with(&["HOLDFAST_TLS_DIR", &folder, "tls.crt", "No such file"]);
+}
+
+#[test]
 fn a_wrong_setting_is_named_with_its_value_and_what_is_right() {
     for (setting, value, right) in [
         ("HOLDFAST_COPIES", "many", "invalid digit"),

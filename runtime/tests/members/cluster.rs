@@ -106,6 +106,7 @@ impl Cluster {
         let settings = MemberSettings { id: NodeId::new(id).expect("a place"), engine };
         let surroundings = Surroundings {
             listener,
+            tls: None,
             arbiter: Arc::new(arbiter.clone()),
             resolver: self.network.seen_by(&name),
             prover: Arc::new(self.coroner.clone()),
