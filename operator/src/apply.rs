@@ -54,7 +54,7 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
-    fn api<K: Resource<DynamicType = ()>>(name: &str, source: kube::Error) -> Self {
+    pub(crate) fn api<K: Resource<DynamicType = ()>>(name: &str, source: kube::Error) -> Self {
         Self::Api { kind: K::kind(&()).into_owned(), name: name.to_owned(), source }
     }
 }
@@ -191,7 +191,7 @@ impl Applier {
         }
     }
 
-    /// Creates the Secret with the admin token, unless there is one. The operator may not read Secrets, so it can only try.
+    /// Creates the Secret with the admin token, unless there is one. What is in it is nobody's business here, so it is only tried.
     ///
     /// # Errors
     /// When it cannot be created.
@@ -212,7 +212,7 @@ fn post() -> PostParams {
 }
 
 /// Whether an object belongs to this very cluster.
-fn check_owner<K: Resource<DynamicType = ()>>(cluster: &Cluster, metadata: &ObjectMeta) -> Result<(), ApplyError> {
+pub(crate) fn check_owner<K: Resource<DynamicType = ()>>(cluster: &Cluster, metadata: &ObjectMeta) -> Result<(), ApplyError> {
     let (kind, name) = (K::kind(&()).into_owned(), metadata.name.clone().unwrap_or_default());
     let controller = metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
     match controller {

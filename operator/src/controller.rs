@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{self, Action, Config as ControllerConfig};
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::{Controller, WatchStreamExt, predicates, watcher};
+use kube::runtime::{Controller, Predicate, WatchStreamExt, predicates, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -57,8 +57,8 @@ pub async fn run(client: Client, options: Options, leadership: Leadership, healt
         .default_backoff()
         .reflect(writer)
         .touched_objects()
-        // Our own status updates are no reason to look again.
-        .predicate_filter(predicates::generation, Default::default());
+        // Our own status updates are no reason to look again. Annotations ask for new certificates.
+        .predicate_filter(predicates::generation.combine(predicates::annotations), Default::default());
     let controller = Controller::for_stream(triggers, resources.clone())
         .with_config(ControllerConfig::default().debounce(DEBOUNCE).concurrency(CONCURRENCY))
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())

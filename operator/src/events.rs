@@ -6,6 +6,7 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
 use crate::apply::FIELD_MANAGER;
+use crate::certificates::Step;
 use crate::pace::{Removal, Why};
 use crate::status::{DEGRADED, READY, SESSIONS_PROTECTED, STALLED, find};
 
@@ -94,6 +95,26 @@ pub fn scaled(from: Option<u32>, to: u32) -> Option<Notice> {
         }
         Some(_) => None,
     }
+}
+
+/// Something was done about the certificates of the links. That the first ones are made is no news.
+pub fn certified(steps: &[Step]) -> Vec<Notice> {
+    if steps.contains(&Step::Switch) && steps.contains(&Step::AddAuthority) && !steps.contains(&Step::Adopt) {
+        return Vec::new();
+    }
+    let notice = |step: &Step| match step {
+        Step::Adopt => {
+            Some(Notice::new(true, "AuthorityLost", "the Secret with the authority's key was lost: another authority takes its place"))
+        }
+        Step::AddAuthority => {
+            Some(Notice::new(false, "AuthorityAdded", "members begin to trust a new authority, which issues nothing yet"))
+        }
+        Step::Switch => Some(Notice::new(false, "AuthorityInUse", "the new authority issues the members' certificate")),
+        Step::DropOthers => Some(Notice::new(false, "AuthorityDropped", "members trust the old authority no longer")),
+        Step::Publish { issue: true } => Some(Notice::new(false, "CertificateRenewed", "the members get a new certificate")),
+        Step::Publish { issue: false } => None,
+    };
+    steps.iter().filter_map(notice).collect()
 }
 
 /// A pod was deleted.

@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod build;
+pub mod certificates;
 pub mod children;
 pub mod cluster;
 pub mod controller;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use holdfast_api::{SessionCluster, SessionClusterStatus, names};
+use holdfast_api::{SessionCluster, SessionClusterStatus, TlsMode, names};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, ObjectReference, Pod};
 use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
@@ -14,7 +14,8 @@ use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::watch;
 
 use crate::apply::{Applier, ApplyError, FIELD_MANAGER};
-use crate::build::{self, GATEWAY_IMAGE_ANNOTATION, Images, Inputs, RUNTIME_IMAGE_ANNOTATION};
+use crate::build::{self, GATEWAY_IMAGE_ANNOTATION, Images, Inputs, RUNTIME_IMAGE_ANNOTATION, TLS_ANNOTATION};
+use crate::certificates::{self, CertificateError, Links, ROTATE_AUTHORITY_ANNOTATION, ROTATE_CERTIFICATES_ANNOTATION, Requests};
 use crate::cluster::Cluster;
 use crate::dereference::{self, Found, ReadError};
 use crate::events::{self, Notice, Publisher};
@@ -25,7 +26,7 @@ use crate::pace::{self, Removal, Why};
 use crate::places::{self, Placing};
 use crate::problems::Problem;
 use crate::register::{self, Step};
-use crate::status::{self, Failure, READY, RECONCILING, Stall};
+use crate::status::{self, Done, Failure, READY, RECONCILING, Stall};
 use crate::survey::Survey;
 use crate::validate::validate;
 
@@ -70,6 +71,9 @@ pub enum Error {
     /// Something could not be applied, and may be the next time.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// The certificates of the links could not be kept.
+    #[error(transparent)]
+    Certificates(#[from] CertificateError),
     /// A pod could not be deleted.
     #[error("failed to delete pod `{pod}`")]
     Remove {
@@ -166,12 +170,14 @@ async fn pipeline(context: &Context, cluster: &Cluster, resource: &SessionCluste
 
     let plan = pace::decide(cluster, &survey);
     let intent = build::intent::next(cluster, observed.gateway_config.as_ref());
+    let tls = has_tls(cluster, &observed, &survey);
     let prepared = build::build(&Inputs {
         cluster,
         images: &pinned(&context.images, &observed),
         intent: &intent,
         replicas: plan.replicas,
         ordinals: cluster.spec.replicas.max(survey.ordinals()),
+        tls,
         may_evict: survey.may_evict(),
     });
 
@@ -188,12 +194,20 @@ async fn pipeline(context: &Context, cluster: &Cluster, resource: &SessionCluste
             context.applier.ensure_secret(cluster).await?;
             memory.secret_tried = Some(Instant::now());
         }
-        Ok(Box::pin(context.applier.apply(cluster, prepared, &mut memory.ledger)).await?)
+        // Before the pods, which do not start without them.
+        let (links, steps) = if tls {
+            Box::pin(certificates::ensure(&context.client, cluster, &requests(resource))).await?
+        } else if cluster.spec.security.tls.mode == TlsMode::Managed {
+            (Links::MadeWithout, Vec::new())
+        } else {
+            (Links::Disabled, Vec::new())
+        };
+        Ok((Box::pin(context.applier.apply(cluster, prepared, &mut memory.ledger)).await?, links, steps))
     }
     .await;
-    let applied = match applied {
+    let (applied, links, steps) = match applied {
         Ok(applied) => applied,
-        Err(Blocked::Error(error)) => return Err(error.into()),
+        Err(Blocked::Error(error)) => return Err(error),
         Err(Blocked::Failure(failure)) => {
             let after = status::of_failed(cluster, &survey, &failure, &before, observed.now);
             report(context, &about, &before, &after, notices).await?;
@@ -202,6 +216,7 @@ async fn pipeline(context: &Context, cluster: &Cluster, resource: &SessionCluste
     };
 
     notices.extend(events::scaled(survey.current, plan.replicas));
+    notices.extend(events::certified(&steps));
     for placing in places::due(&observed) {
         lead(context)?;
         place(context, cluster, &placing).await;
@@ -213,7 +228,8 @@ async fn pipeline(context: &Context, cluster: &Cluster, resource: &SessionCluste
         }
     }
 
-    let after = status::of_applied(cluster, &applied, &intent, &survey, &plan, &before, observed.now);
+    let done = Done { applied: &applied, intent: &intent, plan: &plan, links: &links };
+    let after = status::of_applied(cluster, &survey, &done, &before, observed.now);
     report(context, &about, &before, &after, notices).await?;
     context.memories.succeeded(&cluster.uid);
     let settled = status::is_true(&after.conditions, READY) && !status::is_true(&after.conditions, RECONCILING);
@@ -225,7 +241,16 @@ enum Blocked {
     /// It belongs in the status.
     Failure(Failure),
     /// It is likely to pass.
-    Error(ApplyError),
+    Error(Error),
+}
+
+impl From<CertificateError> for Blocked {
+    fn from(error: CertificateError) -> Self {
+        match error {
+            CertificateError::Apply(error) => error.into(),
+            CertificateError::Issue(_) => Self::Error(error.into()),
+        }
+    }
 }
 
 impl From<ApplyError> for Blocked {
@@ -243,10 +268,10 @@ impl From<ApplyError> for Blocked {
                 match status.code {
                     422 => Self::Failure(Failure::Stall(Stall { reason: "Refused", message })),
                     403 => Self::Failure(Failure::Problem(Problem { reason: "ApplyFailed".to_owned(), message })),
-                    _ => Self::Error(error),
+                    _ => Self::Error(error.into()),
                 }
             }
-            ApplyError::Api { .. } => Self::Error(error),
+            ApplyError::Api { .. } => Self::Error(error.into()),
         }
     }
 }
@@ -302,7 +327,26 @@ fn pinned(defaults: &Images, observed: &Observed) -> Images {
     }
 }
 
-/// The operator cannot see Secrets. It tries once for each cluster in its life, and again now and then while pods may be waiting for it.
+/// Whether links are encrypted. Members with and without cannot reach each other, so this is chosen while there are none, and kept until there are none.
+fn has_tls(cluster: &Cluster, observed: &Observed, survey: &Survey) -> bool {
+    match &observed.members {
+        Some(members) if !survey.members.is_empty() || survey.current.is_some_and(|current| current > 0) => members
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|annotations| annotations.get(TLS_ANNOTATION))
+            .is_some_and(|mode| mode == "Managed"),
+        _ => cluster.spec.security.tls.mode == TlsMode::Managed,
+    }
+}
+
+/// What people ask for about certificates.
+fn requests(resource: &SessionCluster) -> Requests {
+    let asked = |key| resource.annotations().get(key).cloned();
+    Requests { certificates: asked(ROTATE_CERTIFICATES_ANNOTATION), authority: asked(ROTATE_AUTHORITY_ANNOTATION) }
+}
+
+/// The operator never looks at this Secret. It tries once for each cluster in its life, and again now and then while pods may be waiting for it.
 fn secret_is_due(memory: &Memory, before: &SessionClusterStatus) -> bool {
     match memory.secret_tried {
         None => true,

@@ -17,6 +17,7 @@ mod node_cut_off;
 mod operator_unavailable;
 mod scaling;
 mod status_conditions;
+mod tls;
 mod view_lost;
 mod zones;
 
@@ -46,6 +47,7 @@ fn all() -> Vec<Test<Lab>> {
         status_conditions: 120 s,
         bad_input: 180 s,
         clear_failures: 120 s,
+        tls: 420 s,
         kill_pod: 180 s,
         delete_pod: 180 s,
         node_cut_off: 240 s,

@@ -6,7 +6,8 @@ use holdfast_tests::stage::{NAMESPACE, SHOP, is_true};
 
 use crate::lab::Lab;
 
-const CONDITIONS: [&str; 7] = ["Ready", "Reconciling", "Stalled", "Degraded", "SessionsProtected", "MembershipFormed", "GatewaySynced"];
+const CONDITIONS: [&str; 8] =
+    ["Ready", "Reconciling", "Stalled", "Degraded", "SessionsProtected", "MembershipFormed", "GatewaySynced", "LinksEncrypted"];
 
 pub(crate) async fn run(lab: Lab) -> anyhow::Result<()> {
     lab.whole_shop().await?;
@@ -33,7 +34,7 @@ pub(crate) async fn run(lab: Lab) -> anyhow::Result<()> {
         ensure!(found.observed_generation == shop.metadata.generation, "{condition} speaks of another generation: {found:?}");
         ensure!(!found.reason.is_empty(), "{condition} has no reason");
     }
-    for good in ["Ready", "SessionsProtected", "MembershipFormed", "GatewaySynced"] {
+    for good in ["Ready", "SessionsProtected", "MembershipFormed", "GatewaySynced", "LinksEncrypted"] {
         is_true(&shop, good).map_err(anyhow::Error::msg)?;
     }
     for bad in ["Reconciling", "Stalled", "Degraded"] {

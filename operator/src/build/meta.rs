@@ -9,6 +9,8 @@ use crate::cluster::Cluster;
 
 /// Annotation on the StatefulSet: the runtime's image, chosen at creation. Editing it there is how a cluster without `spec.runtime.image` moves on.
 pub const RUNTIME_IMAGE_ANNOTATION: &str = "holdfast.dev/runtime-image";
+/// Annotation on the StatefulSet: whether its members' links are encrypted, chosen while it has no pods. Absent: made before there was encryption.
+pub const TLS_ANNOTATION: &str = "holdfast.dev/tls";
 /// Annotation on the gateway's Deployment: its image, chosen at creation. Editing it there is how a gateway moves on.
 pub const GATEWAY_IMAGE_ANNOTATION: &str = "holdfast.dev/gateway-image";
 
@@ -31,7 +33,7 @@ pub(super) fn selector(cluster: &Cluster, component: &str) -> LabelSelector {
 }
 
 /// Metadata of an object that belongs to the cluster.
-pub(super) fn object(cluster: &Cluster, name: String, component: &str) -> ObjectMeta {
+pub(crate) fn object(cluster: &Cluster, name: String, component: &str) -> ObjectMeta {
     ObjectMeta {
         name: Some(name),
         namespace: Some(cluster.namespace.clone()),

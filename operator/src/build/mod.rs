@@ -21,7 +21,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 
-pub use self::meta::{GATEWAY_IMAGE_ANNOTATION, RUNTIME_IMAGE_ANNOTATION};
+pub(crate) use self::meta::object;
+pub use self::meta::{GATEWAY_IMAGE_ANNOTATION, RUNTIME_IMAGE_ANNOTATION, TLS_ANNOTATION};
 pub use self::once::{admin_secret, empty_view};
 pub use self::runtime_container::NAME as RUNTIME_CONTAINER;
 use crate::cluster::Cluster;
@@ -91,6 +92,8 @@ pub struct Inputs<'a> {
     pub replicas: u32,
     /// Members whose pods may exist meanwhile: the larger of what is and what shall be.
     pub ordinals: u32,
+    /// Whether the members' links are encrypted: as its pods were made, or will be.
+    pub tls: bool,
     /// Whether a drained node may take a member.
     pub may_evict: bool,
 }
@@ -109,7 +112,7 @@ pub fn build(inputs: &Inputs<'_>) -> Resources<Prepared> {
         app_service: services::app(cluster),
         gateway_service: services::gateway(cluster),
         gateway_config: intent::config_map(cluster, inputs.intent),
-        members: stateful_set::build(cluster, inputs.images, inputs.replicas),
+        members: stateful_set::build(cluster, inputs.images, inputs.replicas, inputs.tls),
         gateway: gateway_deployment::build(cluster, inputs.images),
         members_budget: budgets::members(cluster, inputs.may_evict),
         gateway_budget: budgets::gateway(cluster),

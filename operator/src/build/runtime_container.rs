@@ -6,8 +6,8 @@
 use holdfast_api::{ByteSize, Duration, names};
 use k8s_openapi::api::core::v1::{
     ConfigMapProjection, Container, DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource, EnvVar, ExecAction, KeyToPath,
-    Lifecycle, LifecycleHandler, ObjectFieldSelector, ProjectedVolumeSource, ServiceAccountTokenProjection, Volume, VolumeMount,
-    VolumeProjection,
+    Lifecycle, LifecycleHandler, ObjectFieldSelector, ProjectedVolumeSource, SecretVolumeSource, ServiceAccountTokenProjection, Volume,
+    VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde::Serialize;
@@ -19,6 +19,8 @@ use crate::cluster::Cluster;
 pub const NAME: &str = "holdfast";
 /// Name of the volume that the runtime shares with the application.
 const RUN_VOLUME: &str = "run";
+/// Name of the volume with the members' certificate.
+const TLS_VOLUME: &str = "tls";
 /// Name of the volume with what a client of the API server needs.
 const API_VOLUME: &str = "api-access";
 /// How much longer than the state transfer the start may take: the others have to notice an earlier incarnation's end, and to agree on a view.
@@ -26,7 +28,7 @@ const STARTUP_MARGIN_SECONDS: u64 = 30;
 /// Seconds of the pod's end that are not for the hand-over.
 const END_SECONDS: u32 = 15;
 
-pub(super) fn build(cluster: &Cluster, images: &Images) -> Container {
+pub(super) fn build(cluster: &Cluster, images: &Images, tls: bool) -> Container {
     let spec = &cluster.spec;
     let startup = spec.state_transfer.timeout.as_std().as_secs() + STARTUP_MARGIN_SECONDS;
     Container {
@@ -38,7 +40,7 @@ pub(super) fn build(cluster: &Cluster, images: &Images) -> Container {
             pod::container_port(names::REPLICATION_PORT_NAME, names::REPLICATION_PORT),
             pod::container_port(names::ADMIN_PORT_NAME, names::ADMIN_PORT),
         ]),
-        env: Some(environment(cluster)),
+        env: Some(environment(cluster, tls)),
         startup_probe: Some(pod::http_probe("/startedz", names::ADMIN_PORT_NAME, 1, 1, i32::try_from(startup).unwrap_or(i32::MAX))),
         readiness_probe: Some(pod::http_probe("/readyz", names::ADMIN_PORT_NAME, 1, 1, 2)),
         // Half a minute: a restart loses the member's memory, and a busy machine must not cause one.
@@ -52,24 +54,15 @@ pub(super) fn build(cluster: &Cluster, images: &Images) -> Container {
         }),
         resources: Some(spec.runtime.resources.clone().unwrap_or_else(pod::default_resources)),
         security_context: Some(pod::own_container_security()),
-        volume_mounts: Some(vec![
-            run_mount(),
-            pod::token_mount(),
-            VolumeMount {
-                name: API_VOLUME.to_owned(),
-                mount_path: "/var/run/secrets/kubernetes.io/serviceaccount".to_owned(),
-                read_only: Some(true),
-                ..VolumeMount::default()
-            },
-        ]),
+        volume_mounts: Some(mounts(tls)),
         ..Container::default()
     }
 }
 
-fn environment(cluster: &Cluster) -> Vec<EnvVar> {
+fn environment(cluster: &Cluster, tls: bool) -> Vec<EnvVar> {
     let spec = &cluster.spec;
     let replication = &spec.replication;
-    vec![
+    let mut env = vec![
         pod::env("HOLDFAST_CLUSTER", &cluster.name),
         pod::env_of_field("HOLDFAST_NAMESPACE", "metadata.namespace"),
         pod::env_of_field("HOLDFAST_POD_NAME", "metadata.name"),
@@ -94,7 +87,25 @@ fn environment(cluster: &Cluster) -> Vec<EnvVar> {
         pod::env("HOLDFAST_REDIS_SOCKET", format!("{}/redis.sock", names::RUN_DIR)),
         pod::env("HOLDFAST_REPLICATION_LISTEN", format!("0.0.0.0:{}", names::REPLICATION_PORT)),
         pod::env("HOLDFAST_ADMIN_LISTEN", format!("0.0.0.0:{}", names::ADMIN_PORT)),
-    ]
+    ];
+    if tls {
+        env.push(pod::env("HOLDFAST_TLS_DIR", names::TLS_DIR));
+    }
+    env
+}
+
+fn mounts(tls: bool) -> Vec<VolumeMount> {
+    let read_only = |name: &str, path: &str| VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    };
+    let mut mounts = vec![run_mount(), pod::token_mount(), read_only(API_VOLUME, "/var/run/secrets/kubernetes.io/serviceaccount")];
+    if tls {
+        mounts.push(read_only(TLS_VOLUME, names::TLS_DIR));
+    }
+    mounts
 }
 
 /// A value of an enumeration as the resource writes it.
@@ -116,8 +127,8 @@ pub(super) fn run_mount() -> VolumeMount {
 }
 
 /// The volumes that the runtime needs.
-pub(super) fn volumes(cluster: &Cluster) -> Vec<Volume> {
-    vec![
+pub(super) fn volumes(cluster: &Cluster, tls: bool) -> Vec<Volume> {
+    let mut volumes = vec![
         Volume {
             name: RUN_VOLUME.to_owned(),
             empty_dir: Some(EmptyDirVolumeSource { medium: Some("Memory".to_owned()), size_limit: Some(Quantity("16Mi".to_owned())) }),
@@ -125,7 +136,24 @@ pub(super) fn volumes(cluster: &Cluster) -> Vec<Volume> {
         },
         pod::token_volume(cluster),
         api_access(),
-    ]
+    ];
+    if tls {
+        volumes.push(tls_volume(cluster));
+    }
+    volumes
+}
+
+/// The members' certificate. No pod starts without it, and the kubelet brings its successors while pods run.
+fn tls_volume(cluster: &Cluster) -> Volume {
+    Volume {
+        name: TLS_VOLUME.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(names::tls_secret(&cluster.name)),
+            default_mode: Some(0o440),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
 }
 
 /// What Kubernetes would mount into every container of the pod by itself; by hand, the application does not get the runtime's rights.

@@ -7,12 +7,14 @@ use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdate
 use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{Images, RUNTIME_IMAGE_ANNOTATION, app_container, meta, pod, runtime_container};
+use super::{Images, RUNTIME_IMAGE_ANNOTATION, TLS_ANNOTATION, app_container, meta, pod, runtime_container};
 use crate::cluster::Cluster;
 
-pub(super) fn build(cluster: &Cluster, images: &Images, replicas: u32) -> StatefulSet {
+pub(super) fn build(cluster: &Cluster, images: &Images, replicas: u32, tls: bool) -> StatefulSet {
     let mut metadata = meta::object(cluster, names::stateful_set(&cluster.name), names::MEMBER);
-    metadata.annotations = Some(BTreeMap::from([(RUNTIME_IMAGE_ANNOTATION.to_owned(), images.runtime.clone())]));
+    let mode = if tls { "Managed" } else { "Disabled" };
+    metadata.annotations =
+        Some(BTreeMap::from([(RUNTIME_IMAGE_ANNOTATION.to_owned(), images.runtime.clone()), (TLS_ANNOTATION.to_owned(), mode.to_owned())]));
     StatefulSet {
         metadata,
         spec: Some(StatefulSetSpec {
@@ -22,7 +24,7 @@ pub(super) fn build(cluster: &Cluster, images: &Images, replicas: u32) -> Statef
             pod_management_policy: Some("Parallel".to_owned()),
             update_strategy: Some(StatefulSetUpdateStrategy { type_: Some("OnDelete".to_owned()), rolling_update: None }),
             revision_history_limit: Some(5),
-            template: template(cluster, images),
+            template: template(cluster, images, tls),
             ..StatefulSetSpec::default()
         }),
         status: None,
@@ -31,7 +33,7 @@ pub(super) fn build(cluster: &Cluster, images: &Images, replicas: u32) -> Statef
 
 /// The pod of a member. Any change here restarts every member of every cluster: nothing of the operator itself may be in it, and the golden
 /// files under tests/golden hold it still.
-fn template(cluster: &Cluster, images: &Images) -> PodTemplateSpec {
+fn template(cluster: &Cluster, images: &Images, tls: bool) -> PodTemplateSpec {
     let app = &cluster.spec.workload.app;
     PodTemplateSpec {
         metadata: Some(ObjectMeta { labels: Some(meta::labels(cluster, names::MEMBER)), ..ObjectMeta::default() }),
@@ -42,9 +44,9 @@ fn template(cluster: &Cluster, images: &Images) -> PodTemplateSpec {
             termination_grace_period_seconds: Some(i64::from(app.termination_grace_period_seconds)),
             security_context: Some(pod::security()),
             topology_spread_constraints: Some(pod::spread(cluster, names::MEMBER)),
-            init_containers: Some(vec![runtime_container::build(cluster, images)]),
+            init_containers: Some(vec![runtime_container::build(cluster, images, tls)]),
             containers: vec![app_container::build(cluster)],
-            volumes: Some(runtime_container::volumes(cluster)),
+            volumes: Some(runtime_container::volumes(cluster, tls)),
             ..PodSpec::default()
         }),
     }

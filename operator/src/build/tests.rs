@@ -55,10 +55,14 @@ impl Resources<Prepared> {
 }
 
 fn built(spec: Value) -> Resources<Prepared> {
+    built_with(spec, true)
+}
+
+fn built_with(spec: Value, tls: bool) -> Resources<Prepared> {
     let cluster = testing::cluster(spec);
     let intent = intent::next(&cluster, None);
     let images = Images { runtime: "registry.example/runtime:1".to_owned(), gateway: "registry.example/gateway:1".to_owned() };
-    build(&Inputs { cluster: &cluster, images: &images, intent: &intent, replicas: 3, ordinals: 3, may_evict: true })
+    build(&Inputs { cluster: &cluster, images: &images, intent: &intent, replicas: 3, ordinals: 3, tls, may_evict: true })
 }
 
 /// Every field of the resource, for the golden files.
@@ -131,6 +135,21 @@ fn members_spread_over_zones_and_nodes_where_they_can() {
     let spread = template.spec.expect("spec").topology_spread_constraints.expect("constraints");
     let keys: Vec<_> = spread.iter().map(|one| (one.topology_key.as_str(), one.when_unsatisfiable.as_str())).collect();
     assert_eq!(keys, [("example.com/zone", "ScheduleAnyway"), ("kubernetes.io/hostname", "ScheduleAnyway")]);
+}
+
+#[test]
+fn the_pods_of_a_cluster_that_was_made_without_encryption_stay_as_they_are() {
+    let resources = built_with(json!({}), false);
+    compare_with_golden("plain-member.yaml", &resources.members.spec.expect("spec").template);
+}
+
+#[test]
+fn no_pod_mounts_the_authorities_keys() {
+    let resources = built(everything());
+    let pods = serde_json::to_string(&(&resources.members.spec, &resources.gateway.spec)).expect("serializes");
+    assert!(pods.contains(r#""secretName":"shop-tls""#) && !pods.contains("shop-ca"), "{pods}");
+    let gateway = serde_json::to_string(&resources.gateway.spec).expect("serializes");
+    assert!(!gateway.contains("shop-tls"), "a gateway has no business on the links: {gateway}");
 }
 
 #[test]

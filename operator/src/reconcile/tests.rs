@@ -13,6 +13,8 @@ use crate::testing::api::FakeApi;
 const CLUSTER: &str = "/apis/holdfast.dev/v1alpha1/namespaces/default/sessionclusters/shop";
 const VIEW: &str = "/apis/holdfast.dev/v1alpha1/namespaces/default/sessionviews/shop";
 const SECRET: &str = "/api/v1/namespaces/default/secrets/shop-admin";
+const TLS: &str = "/api/v1/namespaces/default/secrets/shop-tls";
+const AUTHORITY: &str = "/api/v1/namespaces/default/secrets/shop-ca";
 const MEMBERS: &str = "/apis/apps/v1/namespaces/default/statefulsets/shop";
 const GATEWAY: &str = "/apis/apps/v1/namespaces/default/deployments/shop-gateway";
 const SERVICES: &str = "/api/v1/namespaces/default/services";
@@ -108,9 +110,14 @@ async fn the_first_pass_makes_everything_and_a_second_one_writes_nothing() {
     let mut bench = Bench::new(json!({}));
     bench.pass().await;
     let made = bench.api.writes();
-    // Fourteen objects, the view, the token, the status, the Event of the creation.
-    assert_eq!(made.len(), 18, "{made:#?}");
-    for path in [VIEW, SECRET, MEMBERS, GATEWAY] {
+    // Fourteen objects, the view, the token, two Secrets with certificates, the status, the Event of the creation.
+    assert_eq!(made.len(), 20, "{made:#?}");
+    let at = |path: &str| made.iter().position(|write| write.ends_with(path)).expect("written");
+    assert!(
+        made.iter().rposition(|write| write.ends_with("/secrets")) < Some(at("/statefulsets/shop")),
+        "no pod starts without: {made:#?}"
+    );
+    for path in [VIEW, SECRET, TLS, AUTHORITY, MEMBERS, GATEWAY] {
         assert!(bench.api.get(path).is_some(), "{path}");
     }
     assert_eq!(bench.condition(READY).1, "MembersNotReady");
@@ -352,4 +359,81 @@ async fn a_process_that_does_not_lead_writes_nothing() {
     let error = pass(&bench.context, "default", "shop").await.expect_err("deposed");
     assert!(matches!(error, Error::Deposed));
     assert_eq!(bench.api.writes(), Vec::<String>::new());
+}
+
+/// The members' certificate as it is stored.
+fn certificate(bench: &Bench) -> Value {
+    bench.api.get(TLS).expect("the Secret")["data"]["tls.crt"].clone()
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_made_once_for_each_value_of_the_annotation() {
+    let mut bench = Bench::new(json!({}));
+    bench.pass().await;
+    assert_eq!(bench.condition("LinksEncrypted").1, "MutualTls");
+    let first = certificate(&bench);
+    bench.api.change(CLUSTER, |cluster| cluster["metadata"]["annotations"] = json!({"holdfast.dev/rotate-certificates": "1"}));
+    bench.pass().await;
+    let second = certificate(&bench);
+    assert_ne!(second, first);
+    bench.api.requests();
+    bench.pass().await;
+    assert_eq!(certificate(&bench), second);
+    assert_eq!(bench.api.writes(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_new_authority_is_trusted_before_it_issues() {
+    let mut bench = Bench::new(json!({}));
+    bench.pass().await;
+    let first = certificate(&bench);
+    bench.api.change(CLUSTER, |cluster| cluster["metadata"]["annotations"] = json!({"holdfast.dev/rotate-authority": "1"}));
+    bench.pass().await;
+    assert_eq!(certificate(&bench), first);
+    assert_eq!(bench.condition("LinksEncrypted").1, "AuthorityChanging");
+    bench.pass().await;
+    assert_eq!(certificate(&bench), first, "it waits");
+    let long_ago = json!("2026-01-01T00:00:00Z");
+    bench.api.change(TLS, |secret| secret["metadata"]["annotations"]["holdfast.dev/bundle-since"] = long_ago.clone());
+    bench.pass().await;
+    assert_ne!(certificate(&bench), first);
+    bench.api.change(TLS, |secret| secret["metadata"]["annotations"]["holdfast.dev/certificate-since"] = long_ago);
+    bench.pass().await;
+    assert_eq!(bench.condition("LinksEncrypted").1, "MutualTls");
+}
+
+#[tokio::test]
+async fn secrets_that_vanish_are_made_again_and_those_of_others_are_left_alone() {
+    let mut bench = Bench::new(json!({}));
+    bench.pass().await;
+    let first = certificate(&bench);
+    bench.api.remove(AUTHORITY);
+    bench.pass().await;
+    assert_eq!(certificate(&bench), first, "pods rely on it");
+    assert_eq!(bench.condition("LinksEncrypted").1, "AuthorityChanging");
+    bench.api.remove(TLS);
+    bench.pass().await;
+    assert_ne!(certificate(&bench), first);
+    bench.api.change(TLS, |secret| secret["metadata"]["ownerReferences"] = json!([]));
+    bench.pass().await;
+    assert_eq!(bench.condition("Stalled").1, "NameTaken");
+}
+
+#[tokio::test]
+async fn encryption_begins_and_ends_only_when_there_are_no_members() {
+    let mode = |bench: &Bench| bench.api.get(MEMBERS).expect("there")["metadata"]["annotations"]["holdfast.dev/tls"].clone();
+    let mut bench = Bench::new(json!({"security": {"tls": {"mode": "Disabled"}}}));
+    bench.pass().await;
+    assert_eq!((mode(&bench), bench.api.get(TLS)), (json!("Disabled"), None));
+    assert_eq!(bench.condition("LinksEncrypted").1, "Disabled");
+    // As a cluster that is older than encryption.
+    bench.api.change(MEMBERS, |members| drop(members["metadata"]["annotations"].as_object_mut().expect("some").remove("holdfast.dev/tls")));
+    bench.api.change(CLUSTER, |cluster| cluster["spec"]["security"]["tls"]["mode"] = json!("Managed"));
+    bench.pass().await;
+    assert_eq!((mode(&bench), bench.api.get(TLS)), (json!("Disabled"), None));
+    assert_eq!(bench.condition("LinksEncrypted").1, "MadeWithout");
+    bench.api.change(MEMBERS, |members| members["spec"]["replicas"] = json!(0));
+    bench.pass().await;
+    assert_eq!(mode(&bench), json!("Managed"));
+    assert!(bench.api.get(TLS).is_some());
 }

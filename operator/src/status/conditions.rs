@@ -18,6 +18,9 @@ pub const MEMBERSHIP_FORMED: &str = "MembershipFormed";
 /// All the gateways run with the current instructions.
 pub const GATEWAY_SYNCED: &str = "GatewaySynced";
 
+/// The members' links are encrypted.
+pub const LINKS_ENCRYPTED: &str = "LinksEncrypted";
+
 /// What one condition says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {

@@ -7,8 +7,11 @@ mod verdicts;
 use holdfast_api::{GatewayIntent, GatewayStatus, SessionCluster, SessionClusterStatus, ViewStatus, names};
 use jiff::Timestamp;
 
-pub use self::conditions::{DEGRADED, GATEWAY_SYNCED, MEMBERSHIP_FORMED, READY, RECONCILING, SESSIONS_PROTECTED, STALLED, find, is_true};
+pub use self::conditions::{
+    DEGRADED, GATEWAY_SYNCED, LINKS_ENCRYPTED, MEMBERSHIP_FORMED, READY, RECONCILING, SESSIONS_PROTECTED, STALLED, find, is_true,
+};
 use crate::build::{Applied, Resources};
+use crate::certificates::Links;
 use crate::cluster::Cluster;
 use crate::pace::Plan;
 use crate::problems::Problem;
@@ -23,22 +26,33 @@ pub struct Stall {
     pub message: String,
 }
 
+/// What a pass has done.
+#[derive(Debug)]
+pub struct Done<'a> {
+    /// The objects, as the API server returned them.
+    pub applied: &'a Resources<Applied>,
+    /// What the gateways are told.
+    pub intent: &'a GatewayIntent,
+    /// What becomes of the members.
+    pub plan: &'a Plan,
+    /// How the links between them stand.
+    pub links: &'a Links,
+}
+
 /// The status of a cluster whose objects have been applied.
 pub fn of_applied(
     cluster: &Cluster,
-    applied: &Resources<Applied>,
-    intent: &GatewayIntent,
     survey: &Survey,
-    plan: &Plan,
+    done: &Done<'_>,
     before: &SessionClusterStatus,
     now: Timestamp,
 ) -> SessionClusterStatus {
     let mut status = counted(cluster, survey, before);
     status.gateway = Some(GatewayStatus {
-        service_name: applied.gateway_service.metadata.name.clone().unwrap_or_default(),
-        table_generation: intent.generation,
+        service_name: done.applied.gateway_service.metadata.name.clone().unwrap_or_default(),
+        table_generation: done.intent.generation,
     });
-    let verdicts = verdicts::of_applied(cluster, survey, plan);
+    let verdicts = verdicts::of_applied(cluster, survey, done.plan, done.links);
     for (type_, verdict) in verdicts {
         conditions::set(&mut status.conditions, type_, verdict, Some(cluster.generation), now);
     }

@@ -8,15 +8,19 @@ use crate::build::{self, Images, Inputs};
 use crate::pace;
 use crate::testing::{self, World, noon};
 
+const LINKS: Links = Links::Encrypted { certificate: Timestamp::UNIX_EPOCH, authority: Timestamp::UNIX_EPOCH, rotating: false };
+
 fn status_after(spec: serde_json::Value, world: &World, before: &SessionClusterStatus) -> SessionClusterStatus {
     let cluster = testing::cluster(spec);
     let survey = world.survey();
     let plan = pace::decide(&cluster, &survey);
     let intent = build::intent::next(&cluster, None);
     let images = Images { runtime: "runtime:1".to_owned(), gateway: "gateway:1".to_owned() };
-    let inputs = Inputs { cluster: &cluster, images: &images, intent: &intent, replicas: plan.replicas, ordinals: 3, may_evict: true };
+    let inputs =
+        Inputs { cluster: &cluster, images: &images, intent: &intent, replicas: plan.replicas, ordinals: 3, tls: true, may_evict: true };
     let applied = build::build(&inputs).into_applied();
-    of_applied(&cluster, &applied, &intent, &survey, &plan, before, world.observed.now)
+    let done = Done { applied: &applied, intent: &intent, plan: &plan, links: &LINKS };
+    of_applied(&cluster, &survey, &done, before, world.observed.now)
 }
 
 fn status(spec: serde_json::Value, world: &World) -> SessionClusterStatus {
@@ -40,6 +44,7 @@ fn a_settled_cluster_is_ready_and_protected_and_quiet() {
     assert_eq!(says(&status, SESSIONS_PROTECTED), "True AllCopies");
     assert_eq!(says(&status, MEMBERSHIP_FORMED), "True Formed");
     assert_eq!(says(&status, GATEWAY_SYNCED), "True GatewayAvailable");
+    assert_eq!(says(&status, LINKS_ENCRYPTED), "True MutualTls");
     for quiet in [RECONCILING, STALLED, DEGRADED] {
         assert!(!is_true(&status.conditions, quiet), "{quiet}");
     }

@@ -1,7 +1,10 @@
 //! What each condition says about a cluster, and why. Reasons are an interface: people match on them, and `docs/status.md` lists them all.
 
-use super::conditions::{DEGRADED, GATEWAY_SYNCED, MEMBERSHIP_FORMED, READY, RECONCILING, SESSIONS_PROTECTED, STALLED, Verdict};
+use super::conditions::{
+    DEGRADED, GATEWAY_SYNCED, LINKS_ENCRYPTED, MEMBERSHIP_FORMED, READY, RECONCILING, SESSIONS_PROTECTED, STALLED, Verdict,
+};
 use super::{Failure, Stall};
+use crate::certificates::Links;
 use crate::cluster::Cluster;
 use crate::pace::{Plan, Stage};
 use crate::problems::Problem;
@@ -10,11 +13,12 @@ use crate::survey::{Protection, Survey};
 /// A condition's type and what it says.
 type Typed = (&'static str, Verdict);
 
-pub(super) fn of_applied(cluster: &Cluster, survey: &Survey, plan: &Plan) -> Vec<Typed> {
+pub(super) fn of_applied(cluster: &Cluster, survey: &Survey, plan: &Plan, links: &Links) -> Vec<Typed> {
     let ready = ready(cluster, survey);
     let reconciling = reconciling(cluster, survey, plan, &ready);
     let mut verdicts = of_survey(cluster, survey, &survey.problems);
     verdicts.extend([(READY, ready), (RECONCILING, reconciling), (STALLED, Verdict::no("Progressing", "nothing is in the way"))]);
+    verdicts.push((LINKS_ENCRYPTED, links_encrypted(links)));
     verdicts
 }
 
@@ -184,6 +188,22 @@ fn gateway_synced(cluster: &Cluster, survey: &Survey) -> Verdict {
         Verdict::no("GatewayUpdating", format!("{} of {desired} gateways are up to date", gateway.updated))
     } else {
         Verdict::yes("GatewayAvailable", of)
+    }
+}
+
+fn links_encrypted(links: &Links) -> Verdict {
+    match links {
+        Links::Encrypted { certificate, authority, rotating } => {
+            let reason = if *rotating { "AuthorityChanging" } else { "MutualTls" };
+            Verdict::yes(reason, format!("the members' certificate ends {certificate}, its authority {authority}; both are renewed before"))
+        }
+        Links::Disabled => {
+            Verdict::no("Disabled", "spec.security.tls.mode is Disabled: whoever reaches port 4000 reads and writes sessions")
+        }
+        Links::MadeWithout => Verdict::no(
+            "MadeWithout",
+            "this cluster was made without encryption, and its members could not reach others that have it: it begins once there are no members",
+        ),
     }
 }
 
