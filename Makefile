@@ -69,4 +69,5 @@ test: tools packages
 	step "Lints of the end-to-end tests" cargo clippy --package holdfast-tests --test e2e -- --deny warnings
 	step "Unit tests, and that generated files are up to date" cargo test --workspace
 	step "Some thousand schedules of the simulator" cargo run --quiet --profile sim --package holdfast-sim -- --seconds 30
+	step "The simulator notices broken rules" cargo run --quiet --profile sim --package holdfast-sim --features broken-rules -- --check-the-checker
 	step "The chart and the end-to-end tests" cargo test --package holdfast-tests --test e2e -- $(ARGS)

@@ -17,56 +17,50 @@ pub enum Where {
     SkippedView,
 }
 
-/// In which schedules it shows that `rule` is broken, and in how many of them it does at the latest.
-pub fn shows(rule: BrokenRule) -> (Where, u64) {
+/// In which schedules it shows that `rule` is broken, and in how many of them it does at the latest; nothing for a rule of which this is not shown.
+///
+/// Of these, the model of the rules found three redundant: `TakeLowest`, `LeaveBeforeBarrier` and `ConfirmTransferEarly`. The others are open: links
+/// that deliver in order and leases leave little room for them (`RestartTerms`, `ForgetEarly`, `ImagePerNeed`, `ServeOverSkippedView`), or no schedule
+/// meets the moment often enough.
+pub fn shows(rule: BrokenRule) -> Option<(Where, u64)> {
     use BrokenRule as Rule;
-    use Kind::{Churn, Expiry, Flood, Hunt, Mixed, Narrow, Wide};
-    use Where::{In, SkippedView};
-    match rule {
-        Rule::AdoptOlderView => (In(Narrow), 100),
-        Rule::AssumeSwap => (In(Mixed), 100),
+    use Kind::{Brink, Churn, Expiry, Flood, Hunt, Mixed, Narrow, Wide};
+    use Where::In;
+    let shown = match rule {
+        Rule::AdoptOlderView => (In(Narrow), 50),
+        Rule::AssumeSwap => (In(Mixed), 50),
         Rule::EvictWithoutBudget => (In(Mixed), 100),
-        Rule::UncappedBudget => (In(Kind::Brink), 30),
+        Rule::UncappedBudget => (In(Brink), 50),
         Rule::SettleEarly => (In(Churn), 300),
-        Rule::JoinerEvicts => (In(Churn), 300),
-        Rule::PredecessorProvesDeath => (In(Narrow), 300),
-        Rule::NoResend => (In(Mixed), 100),
-        Rule::TakeTwice => (In(Mixed), 100),
-        Rule::MixIncarnations => (In(Mixed), 300),
-        Rule::NoFence => (In(Kind::Brink), 200),
-        Rule::IgnoreShownView => (In(Mixed), 300),
-        Rule::ReadEarly => (Where::Drill(Drill::OwnerDiesWithUnacknowledged), 50),
+        Rule::JoinerEvicts => (In(Churn), 100),
+        Rule::PredecessorProvesDeath => (In(Narrow), 500),
+        Rule::NoResend => (In(Mixed), 50),
+        Rule::TakeTwice => (In(Mixed), 150),
+        Rule::MixIncarnations => (In(Mixed), 150),
+        Rule::NoFence => (In(Brink), 300),
+        Rule::IgnoreShownView => (In(Mixed), 50),
+        Rule::ReadEarly => (Where::Drill(Drill::OwnerDiesWithUnacknowledged), 20),
         Rule::NoReplacementWait => (Where::Drill(Drill::ReplacementAndOwnerDie), 50),
-        Rule::ImagePerNeed => (Where::Drill(Drill::ImageUnderWay), 200),
-        Rule::DropWithoutWait => (In(Kind::Brink), 100),
-        Rule::DropBeforeAck => (In(Kind::Brink), 50),
-        Rule::RetryWrites => (In(Narrow), 300),
-        Rule::KeepPointers => (Where::Drill(Drill::HomeReturns), 100),
-        Rule::StayFrozen => (In(Kind::Brink), 300),
-        Rule::TransferNotReported => (Where::Drill(Drill::GrantCrossesView), 100),
-        Rule::TransferReportedOnce => (Where::Drill(Drill::GrantCrossesView), 100),
-        Rule::BarrierWithoutJoiners => (In(Kind::Brink), 400),
-        Rule::TakeoverBeforeBarrier => (In(Mixed), 100),
-        Rule::TakeLowest => (In(Narrow), 300),
+        Rule::TransferNotReported => (Where::Drill(Drill::GrantCrossesView), 50),
+        Rule::TakeoverBeforeBarrier => (In(Mixed), 300),
         Rule::AnswerBeforeBarrier => (In(Hunt), 100),
-        Rule::ServeOverSkippedView => (SkippedView, 100),
-        Rule::ForgetGrant => (In(Churn), 100),
-        Rule::RestartTerms => (In(Churn), 300),
-        Rule::HandoffWithoutHolders => (In(Churn), 300),
+        Rule::ForgetGrant => (In(Churn), 50),
+        Rule::HandoffWithoutHolders => (In(Churn), 150),
         Rule::HandoffWithoutQuiet => (In(Churn), 300),
-        Rule::ConfirmTransferEarly => (In(Churn), 300),
-        Rule::ForgetEarly => (Where::Drill(Drill::ExpiryAndOwnerDies), 100),
-        Rule::ForgetAcrossViews => (Where::Drill(Drill::ForgettingCrossesView), 100),
-        Rule::LeaveBeforeBarrier => (In(Churn), 300),
+        Rule::ForgetAcrossViews => (Where::Drill(Drill::ForgettingCrossesView), 20),
         Rule::ExpireEarly => (In(Expiry), 100),
         Rule::ForgetExpiry => (In(Expiry), 100),
-        Rule::AnswerWithoutLease => (Where::Drill(Drill::OwnerCutOff), 50),
-        Rule::BreakPromise => (Where::Drill(Drill::OwnerHalfHeard), 100),
-        Rule::OnePromise => (Where::Drill(Drill::TwoCutOff), 50),
+        Rule::AnswerWithoutLease => (Where::Drill(Drill::OwnerCutOff), 20),
+        Rule::BreakPromise => (Where::Drill(Drill::OwnerHalfHeard), 50),
+        Rule::OnePromise => (Where::Drill(Drill::TwoCutOff), 20),
         Rule::ScanBeforeBarrier => (In(Wide), 300),
-        Rule::ScanWithoutPointers => (Where::Drill(Drill::HomeKnowsOwnerOnly), 100),
-        Rule::NoBacklogLimit => (In(Flood), 30),
-    }
+        Rule::ScanWithoutPointers => (Where::Drill(Drill::HomeKnowsOwnerOnly), 50),
+        Rule::NoBacklogLimit => (In(Flood), 20),
+        Rule::DropBeforeAck => (Where::Drill(Drill::KeeperLeavesAndOwnerDies), 50),
+        Rule::RetryWrites => (Where::Drill(Drill::AnswerLost), 50),
+        _ => return None,
+    };
+    Some(shown)
 }
 
 /// After how many schedules it is noticed that `rule` is broken, and how; `Err` with their number if it is not.

@@ -5,7 +5,7 @@ use holdfast_core::placement::{home, position};
 use holdfast_core::{MemberSet, NodeId};
 
 use crate::action::Action::{self, Ask as Asks, Blind, Crash, Cut, Finish, HealNetwork, Partition, Reset, Scan, Slow, Start};
-use crate::action::Ask::{Delete, Get, Set, SetFor};
+use crate::action::Ask::{Delete, Exchange, Get, Set, SetFor};
 use crate::action::Pod::New;
 use crate::rng::Rng;
 use crate::schedule::Schedule;
@@ -36,11 +36,19 @@ pub enum Drill {
     HomeKnowsOwnerOnly,
     /// A copy is under way to a joiner when the owner dies, and the new owner writes and gives the session away.
     ImageUnderWay,
+    /// A keeper leaves, and the owner dies before the next keeper has anything.
+    KeeperLeavesAndOwnerDies,
+    /// A write is done, its answer is lost, and its owner dies.
+    AnswerLost,
+    /// The member to which a session is about to be given dies.
+    ReceiverDies,
+    /// A keeper that is to drop its copy does not hear so, and evicts the owner.
+    DropUnheard,
 }
 
 impl Drill {
     /// All of them.
-    pub const ALL: [Drill; 11] = [
+    pub const ALL: [Drill; 15] = [
         Drill::ReplacementAndOwnerDie,
         Drill::OwnerDiesWithUnacknowledged,
         Drill::GrantCrossesView,
@@ -52,6 +60,10 @@ impl Drill {
         Drill::TwoCutOff,
         Drill::HomeKnowsOwnerOnly,
         Drill::ImageUnderWay,
+        Drill::KeeperLeavesAndOwnerDies,
+        Drill::AnswerLost,
+        Drill::ReceiverDies,
+        Drill::DropUnheard,
     ];
 
     /// Its schedule with this seed.
@@ -174,6 +186,43 @@ impl Drill {
                 (0..6).for_each(|i| script.at(at + i * 9, Asks(writer, 0, Set(2 + i as u32))));
                 (0..6).for_each(|i| script.at(at + 60 + i * 17, Asks(taker, 0, Get)));
                 script.at(3_000, HealNetwork);
+            }
+            Drill::KeeperLeavesAndOwnerDies => {
+                script.with_home(3, b, None);
+                script.at(1_500, Asks(a, 0, Set(1)));
+                script.at(1_590, Cut(a, c));
+                script.at(1_600, Finish(b));
+                script.at(1_600 + rng.between(60, 350), Crash(a));
+                script.at(2_300, HealNetwork);
+            }
+            Drill::AnswerLost => {
+                script.with_home(3, b, None);
+                script.at(1_500, Asks(a, 0, Set(1)));
+                script.at(1_590, Asks(c, 0, Get));
+                script.at(1_600, Cut(a, c));
+                script.at(1_601, Asks(c, 0, Exchange(2)));
+                script.at(1_606 + rng.between(0, 20), Crash(a));
+                script.at(2_300, HealNetwork);
+            }
+            Drill::ReceiverDies => {
+                script.with_home(3, b, None);
+                script.at(1_500, Asks(a, 0, Set(1)));
+                script.at(1_590, Slow(a, b, 800));
+                script.at(1_600, Asks(c, 0, Set(2)));
+                script.at(1_605, Asks(c, 0, Set(3)));
+                script.at(1_610 + rng.between(0, 200), Crash(c));
+                script.at(2_600, HealNetwork);
+            }
+            Drill::DropUnheard => {
+                script.setup.hosts = 4;
+                script.with_home(3, b, Some(d));
+                script.at(1_300, Asks(a, 0, Set(1)));
+                script.at(1_500, Start(d, New));
+                let at = 1_500 + rng.between(30, 260);
+                script.at(at, Cut(a, b));
+                script.at(at, Blind(a));
+                script.at(at + rng.between(10, 150), Asks(a, 0, Delete));
+                script.at(2_800, HealNetwork);
             }
         }
         script.done()

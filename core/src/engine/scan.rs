@@ -75,7 +75,8 @@ impl Engine {
             }
         }
         // Of these this home only knows who owns them.
-        let unheld = |slot: &&Slot| self.is_home(slot.0) && !self.sessions.contains_key(*slot);
+        let lists = !self.broken.is(BrokenRule::ScanWithoutPointers);
+        let unheld = |slot: &&Slot| lists && self.is_home(slot.0) && !self.sessions.contains_key(*slot);
         let before = next;
         let known =
             self.pointers.range((from, Bytes::new())..).map(|(slot, _)| slot).take_while(|slot| before.is_none_or(|next| slot.0 < next));
