@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use futures::FutureExt;
 use holdfast_core::CommandError;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -120,8 +120,10 @@ where
                     reply = if output.has_room() { window.next().now_or_never().flatten() } else { None };
                 }
             }
-            written = writer.write_buf(&mut output.bytes), if waiting => match written {
+            // Not `write_buf`, which makes a vectored write of a single piece: that costs the kernel more.
+            written = writer.write(&output.bytes), if waiting => match written {
                 Ok(written) if written > 0 => {
+                    output.bytes.advance(written);
                     progress = Instant::now();
                     output.sent();
                 }
