@@ -8,6 +8,8 @@
 #   make nemesis faults on a real Kubernetes on this machine, one after another and two at once, under clients whose whole history
 #                is judged, for MINUTES=10; SEED=7 does the same again
 #   make sim     schedules of faults against the replication rules, for SECONDS=60
+#   make bench   what the replication costs and reaches on this machine, beside Redis (docs/performance.md); ONLY=replication,
+#                parts of it by ARGS="--part writes,growth,failover,million", a short run by ARGS=--quick
 #   make images  the images as archives in target/images, named for REGISTRY=registry.example.com TAG=0.1.0
 
 SHELL := bash
@@ -15,7 +17,7 @@ SHELL := bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help demo down test nemesis sim images tools packages
+.PHONY: help demo down test nemesis sim bench images tools packages
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -27,7 +29,7 @@ tools:
 	need go "install Go 1.24 or newer (https://go.dev/dl): Kubernetes is built with it, once"
 	need cc "apt-get install build-essential"
 
-# What the unit tests compare with. RUNLEVEL keeps the package from starting a server of its own.
+# What the unit tests and benchmarks compare with. RUNLEVEL keeps the package from starting a server of its own.
 packages:
 	@command -v redis-server >/dev/null && exit 0
 	echo "Installing redis-server"
@@ -46,6 +48,10 @@ nemesis: tools
 
 sim: tools
 	@cargo run --quiet --profile sim --package holdfast-sim -- --seconds $(or $(SECONDS),60)
+
+bench: tools packages
+	@cargo build --quiet --release --package holdfast-runtime --package holdfast-bench
+	target/release/bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 images: tools
 	@cargo run --quiet --package holdfast-tests --bin cluster -- write-images --registry $(or $(REGISTRY),localhost) --tag $(or $(TAG),dev)

@@ -1,0 +1,122 @@
+//! A pretend API server: one SessionView that changes by PUT with its resourceVersion, and no pods, so that no death can be proven.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use holdfast_process::serve;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// The register; clones share it. It ends with the last of them.
+#[derive(Clone, Debug)]
+pub(crate) struct ApiServer {
+    view: Arc<watch::Sender<Value>>,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    _running: Arc<DropGuard>,
+}
+
+impl ApiServer {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        let metadata = json!({"name": "shop", "namespace": "ns", "uid": "u", "resourceVersion": "1"});
+        let view = json!({"apiVersion": "holdfast.dev/v1alpha1", "kind": "SessionView", "metadata": metadata, "spec": {}});
+        let view = Arc::new(watch::Sender::new(view));
+        let views = "/apis/holdfast.dev/v1alpha1/namespaces/ns/sessionviews";
+        let router = Router::new()
+            .route(views, get(list))
+            .route(&format!("{views}/shop"), get(read).put(write))
+            .fallback(async || refusal(StatusCode::FORBIDDEN))
+            .with_state(view.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let shutdown = CancellationToken::new();
+        tokio::spawn(serve(listener, router, shutdown.clone()));
+        Ok(Self { view, address, _running: Arc::new(shutdown.drop_guard()) })
+    }
+
+    /// How many members the view has in this state.
+    pub(crate) fn count(&self, state: &str) -> usize {
+        let view = self.view.borrow();
+        view["spec"]["members"].as_array().map_or(0, |members| members.iter().filter(|member| member["state"] == state).count())
+    }
+
+    /// Whether everything is protected in the view.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.view.borrow()["spec"]["sub"].as_u64().is_some_and(|sub| sub > 0)
+    }
+
+    /// The view, for an error.
+    pub(crate) fn shown(&self) -> String {
+        self.view.borrow()["spec"].to_string()
+    }
+}
+
+/// What a kubeconfig for the API server at `address` holds.
+pub(crate) fn kubeconfig(address: SocketAddr) -> String {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": format!("http://{address}")}}],
+        "users": [{"name": "u", "user": {}}],
+    })
+    .to_string()
+}
+
+type Register = State<Arc<watch::Sender<Value>>>;
+
+#[derive(Deserialize)]
+struct Options {
+    #[serde(default)]
+    watch: bool,
+}
+
+async fn list(State(register): Register, Query(options): Query<Options>) -> Response {
+    if options.watch {
+        let mut changes = register.subscribe();
+        changes.mark_changed();
+        let events = futures::stream::unfold(changes, async |mut changes| {
+            changes.changed().await.ok()?;
+            let event = json!({"type": "MODIFIED", "object": *changes.borrow_and_update()});
+            Some((Ok::<_, Infallible>(format!("{event}\n")), changes))
+        });
+        return Body::from_stream(events).into_response();
+    }
+    let view = register.borrow().clone();
+    let metadata = json!({"resourceVersion": view["metadata"]["resourceVersion"]});
+    Json(json!({"apiVersion": "holdfast.dev/v1alpha1", "kind": "SessionViewList", "metadata": metadata, "items": [view]})).into_response()
+}
+
+async fn read(State(register): Register) -> Json<Value> {
+    Json(register.borrow().clone())
+}
+
+async fn write(State(register): Register, Json(mut new): Json<Value>) -> Response {
+    let is_successor = |view: &mut Value| {
+        let known = &view["metadata"]["resourceVersion"];
+        if new["metadata"]["resourceVersion"] != *known {
+            return false;
+        }
+        let version = known.as_str().and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
+        new["metadata"]["resourceVersion"] = json!((version + 1).to_string());
+        *view = new.take();
+        true
+    };
+    if register.send_if_modified(is_successor) { read(State(register)).await.into_response() } else { refusal(StatusCode::CONFLICT) }
+}
+
+fn refusal(code: StatusCode) -> Response {
+    (code, Json(json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code.as_u16(), "message": "", "reason": ""})))
+        .into_response()
+}

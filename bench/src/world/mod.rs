@@ -1,0 +1,172 @@
+//! A cluster of real processes on loopback, with a pretend API server and name servers around it, and cables that can be cut.
+
+mod api_server;
+mod cable;
+mod member;
+mod name_server;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio::time::sleep;
+
+use api_server::ApiServer;
+use cable::Cable;
+use name_server::NameServer;
+
+pub(crate) use member::Member;
+
+/// Far longer than anything here may take; whoever reaches it has found a fault.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// The most members of a cluster here.
+const PLACES: u8 = 8;
+
+/// The cluster. Its processes are killed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) members: BTreeMap<u8, Member>,
+    api: ApiServer,
+    name_servers: BTreeMap<u8, NameServer>,
+    /// By the member that uses it, and the one to which it leads; none leads to the API server.
+    cables: BTreeMap<(u8, Option<u8>), Cable>,
+    net: u8,
+    port: u16,
+    copies: u8,
+    starts: u32,
+}
+
+/// How members reach each other and the API server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ways {
+    /// Directly.
+    Direct,
+    /// Through cables that can be cut, one for each way.
+    Cables,
+}
+
+impl World {
+    /// A cluster of so many members, settled.
+    pub(crate) async fn start(members: u8, copies: u8, ways: Ways) -> anyhow::Result<Self> {
+        // Several of these may run on one machine.
+        let net = 86 + (std::process::id() % 100) as u8;
+        let port = free_port(net)?;
+        let api = ApiServer::start().await?;
+        let mut world =
+            Self { members: BTreeMap::new(), api, name_servers: BTreeMap::new(), cables: BTreeMap::new(), net, port, copies, starts: 0 };
+        for from in 0..PLACES {
+            world.connect(from, ways).await?;
+        }
+        for id in 0..members {
+            world.add(id)?;
+        }
+        world.settled(usize::from(members)).await?;
+        Ok(world)
+    }
+
+    async fn connect(&mut self, from: u8, ways: Ways) -> anyhow::Result<()> {
+        let mut addresses = Vec::new();
+        for to in 0..PLACES {
+            let ip = if ways == Ways::Direct || from == to { self.ip(to) } else { self.cable_ip(from, to) };
+            addresses.push((format!("shop-{to}"), ip));
+            if ways == Ways::Cables && from != to {
+                let cable = Cable::lay((ip, self.port).into(), (self.ip(to), self.port).into()).await?;
+                self.cables.insert((from, Some(to)), cable);
+            }
+        }
+        if ways == Ways::Cables {
+            self.cables.insert((from, None), Cable::lay((self.ip(from), 0).into(), self.api.address).await?);
+        }
+        self.name_servers.insert(from, NameServer::start(addresses, self.port).await?);
+        Ok(())
+    }
+
+    fn ip(&self, id: u8) -> Ipv4Addr {
+        ip(self.net, id)
+    }
+
+    fn cable_ip(&self, from: u8, to: u8) -> Ipv4Addr {
+        Ipv4Addr::new(127, self.net, 100 + from, to + 1)
+    }
+
+    /// Starts the member at this place, in a new pod.
+    pub(crate) fn add(&mut self, id: u8) -> anyhow::Result<()> {
+        self.starts += 1;
+        let place = member::Place {
+            id,
+            start: self.starts,
+            ip: self.ip(id),
+            replication: self.port,
+            api_server: self.cables.get(&(id, None)).map_or(self.api.address, |cable| cable.address),
+            name_server: self.name_servers.get(&id).context("no such place")?.address,
+            copies: self.copies,
+        };
+        self.members.insert(id, Member::start(place)?);
+        Ok(())
+    }
+
+    /// SIGKILL.
+    pub(crate) async fn kill(&mut self, id: u8) -> anyhow::Result<()> {
+        self.members.remove(&id).context("no such member")?.kill().await
+    }
+
+    /// Cuts a member off from the others and the API server, without telling anybody; or connects it again.
+    pub(crate) fn set_cut(&self, id: u8, is_cut: bool) {
+        for ((from, to), cable) in &self.cables {
+            if *from == id || *to == Some(id) {
+                cable.set_cut(is_cut);
+            }
+        }
+    }
+
+    /// Where the sessions are reached at this member.
+    pub(crate) fn redis(&self, id: u8) -> SocketAddr {
+        self.members[&id].redis
+    }
+
+    /// Whether the view has so many Full members, nobody else, and everything is protected.
+    pub(crate) fn is_settled(&self, members: usize) -> bool {
+        self.has_full(members) && self.api.count("Join") + self.api.count("Leave") == 0 && self.api.is_settled()
+    }
+
+    /// Whether the view has so many Full members.
+    pub(crate) fn has_full(&self, members: usize) -> bool {
+        self.api.count("Full") == members
+    }
+
+    /// Waits until [`World::is_settled`].
+    pub(crate) async fn settled(&self, members: usize) -> anyhow::Result<()> {
+        self.wait(|| self.is_settled(members)).await.with_context(|| format!("{members} members did not settle"))
+    }
+
+    /// Waits until a condition of the view holds.
+    pub(crate) async fn wait(&self, condition: impl Fn() -> bool) -> anyhow::Result<()> {
+        let start = Instant::now();
+        while !condition() {
+            if start.elapsed() > PATIENCE {
+                let logs: Vec<String> = self.members.values().map(Member::log).collect();
+                anyhow::bail!("not within {PATIENCE:?}; the view is {}; logs:\n{}", self.api.shown(), logs.join("\n---\n"));
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
+        Ok(())
+    }
+}
+
+fn ip(net: u8, id: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, net, 1, id + 1)
+}
+
+/// A port that is free on all addresses of members.
+fn free_port(net: u8) -> anyhow::Result<u16> {
+    for _ in 0..50 {
+        let first = TcpListener::bind((ip(net, 0), 0))?;
+        let port = first.local_addr()?.port();
+        if (1..PLACES).all(|id| TcpListener::bind((ip(net, id), port)).is_ok()) {
+            return Ok(port);
+        }
+    }
+    anyhow::bail!("no port is free on all of 127.{net}.1.1 to 127.{net}.1.{PLACES}")
+}
