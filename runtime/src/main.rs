@@ -8,7 +8,7 @@ use holdfast_runtime::run::run;
 use mimalloc::MiMalloc;
 
 /// Values of a kilobyte in their frames are just above what glibc keeps at hand for each thread: with its allocator, a member under load spends an
-/// eighth of its CPU time and a keeper a quarter on memory (docs/performance.md).
+/// eighth of its CPU time and a keeper a fifth on memory (docs/performance.md).
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
