@@ -91,10 +91,10 @@ async fn slow_link(one: &Watched) -> anyhow::Result<()> {
     let send = async || {
         let began = std::time::Instant::now();
         let mut stream = inside.connect(std::net::SocketAddr::new(address.parse()?, 8080)).await?;
-        let body = [&b"POST /health HTTP/1.0\r\nContent-Length: 65536\r\n\r\n"[..], &[b'a'; 65536]].concat();
-        stream.write_all(&body).await?;
-        // The answer comes at once, but the end of the connection only after all that was sent.
-        stream.shutdown().await?;
+        // Requests of 1 KB one behind the other, the last of which ends the connection: a body would not be read, and the connection reset.
+        let request =
+            |end: &str| format!("GET /health HTTP/1.1\r\nHost: {end}\r\nConnection: {end}\r\nX-Long: {}\r\n\r\n", "a".repeat(960));
+        stream.write_all([request("keep-alive").repeat(63), request("close")].concat().as_bytes()).await?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await?;
         anyhow::Ok(began.elapsed())
