@@ -40,9 +40,10 @@ impl Failures {
         if !self.failures.iter().any(|failure| failure.is_crash) {
             return;
         }
-        let ends = self.failures.iter().filter_map(|failure| failure.until);
+        // A write may have come earlier in the same millisecond.
+        let ends = self.failures.iter().filter_map(|failure| failure.until).map(|until| until + 1);
         let changes = self.tolerated.iter().map(|(at, _)| at + BEHIND + 1);
-        let mut moments: Vec<u64> = ends.chain(changes).chain([now]).filter(|moment| *moment <= now).collect();
+        let mut moments: Vec<u64> = ends.chain(changes).chain([now + 1]).filter(|moment| *moment <= now + 1).collect();
         moments.sort_unstable();
         let older_than = moments.into_iter().rev().find(|moment| self.may_lose(moment.saturating_sub(1)));
         self.excused.extend(older_than.map(|older_than| Excuse { at: now, until: None, older_than }));
@@ -50,7 +51,7 @@ impl Failures {
 
     /// Whether what was written at `moment` may be lost now.
     fn may_lose(&self, moment: u64) -> bool {
-        let failed = self.failures.iter().filter(|failure| failure.until.is_none_or(|until| until > moment)).count();
+        let failed = self.failures.iter().filter(|failure| failure.until.is_none_or(|until| until >= moment)).count();
         let from = moment.saturating_sub(BEHIND);
         let before = self.tolerated.iter().rev().find(|(at, _)| *at <= from);
         let since = self.tolerated.iter().filter(|(at, _)| *at > from);

@@ -63,3 +63,10 @@ fn a_home_leaves_the_end_of_a_life_to_the_owner() {
     ];
     stays_right(&Schedule { setup: Setup { keys: 8, ..Setup::plain(3034, 6, 2) }, length: 6078, actions });
 }
+
+/// No hole: a write was acknowledged in the very millisecond in which the only member left for good, and the simulator did not excuse its loss.
+#[test]
+fn the_last_member_takes_with_it_what_was_written_in_its_last_millisecond() {
+    let actions = vec![(3793, Start(0, New)), (4459, Ask(0, 2, Field(1, 47))), (4459, Finish(0)), (4947, Start(2, New))];
+    stays_right(&Schedule { setup: Setup { keys: 3, ..Setup::plain(102796, 3, 3) }, length: 4947, actions });
+}
