@@ -86,3 +86,20 @@ fn what_the_last_full_member_writes_alone_is_lost_with_it() {
     ];
     stays_right(&Schedule { setup: Setup::plain(200946, 4, 1), length: 7842, actions });
 }
+
+/// A scan did not list a session whose delete was not acknowledged, and which lived on when its owner died.
+#[test]
+fn a_scan_does_not_see_a_delete_before_it_is_acknowledged() {
+    let actions = vec![
+        (0, Start(0, New)),
+        (0, Start(1, New)),
+        (0, Start(2, New)),
+        (71, Ask(2, 2, Field(2, 7))),
+        (97, Cut(2, 0)),
+        (97, Cut(2, 1)),
+        (111, Ask(2, 2, Delete)),
+        (126, Scan(2, 1)),
+        (146, CrashNode(2)),
+    ];
+    stays_right(&Schedule { setup: Setup { keys: 3, ..Setup::plain(210602, 4, 1) }, length: 646, actions });
+}
