@@ -196,6 +196,14 @@ pub enum CommandError {
         /// The limit, in bytes.
         limit: u64,
     },
+    /// Nothing was done: the session would have fewer copies than it should.
+    #[error("NOREPLICAS only {have} of {want} copies can be made now; nothing was done")]
+    UnderReplicated {
+        /// Copies that can be made.
+        have: usize,
+        /// Copies that there should be.
+        want: usize,
+    },
     /// Nothing was done: too many commands wait already.
     #[error("BUSY {limit} commands wait already: try again")]
     TooManyCommands {

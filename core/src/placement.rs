@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::view::{MemberSet, MemberState, NodeId, Place, View};
+use crate::view::{MAX_MEMBERS, MemberSet, MemberState, NodeId, Place, View};
+
+/// So many copies stand for one on each other member.
+pub const ALL: u8 = MAX_MEMBERS - 1;
 
 /// The fixed place of a key in the order of all keys; 48 bits, so that scan cursors fit what clients store in a double, and never 0.
 pub fn position(key: &[u8]) -> u64 {
@@ -65,6 +68,16 @@ impl Layout {
             return keepers;
         }
         keepers.union(self.keepers(self.joined, position, owner).without(self.full))
+    }
+
+    /// The keepers of a session at `position` that `owner` owns.
+    pub fn keepers_of(&self, position: u64, owner: NodeId) -> MemberSet {
+        self.keepers(self.full, position, owner)
+    }
+
+    /// How many copies each session should have, however many members there are: all others count as enough where all are asked for.
+    pub fn copies_wanted(&self) -> usize {
+        if self.copies >= ALL { self.full.len().saturating_sub(1) } else { usize::from(self.copies) }
     }
 
     /// The first `copies` of the ranking without the owner; those in other domains and zones than the owner and the keepers before them go first.

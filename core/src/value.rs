@@ -43,8 +43,10 @@ impl Value {
     }
 
     /// As it travels: clocks differ between members, so the time to live is what remains.
-    pub fn to_image(&self, now: Millis) -> Image {
-        Image { data: self.data.clone(), ttl: self.expires_at.map(|at| at.saturating_sub(now)) }
+    /// Its holders grant it a life until `granted`.
+    pub fn to_image(&self, now: Millis, granted: Option<Millis>) -> Image {
+        let slack = self.expires_at.zip(granted).map_or(0, |(at, granted)| granted.saturating_sub(at));
+        Image { data: self.data.clone(), ttl: self.expires_at.map(|at| at.saturating_sub(now)), slack }
     }
 }
 
@@ -55,7 +57,18 @@ pub struct Image {
     pub data: Data,
     /// How long it lives on, in milliseconds. The time on the way is added: expiry may come late, never early.
     pub ttl: Option<u64>,
+    /// How much longer it lives where its owner has failed, in milliseconds: so much its owner may have prolonged it without telling.
+    pub slack: u64,
 }
+
+/// By how much the owner may prolong a life of `ttl` without telling the holders, in milliseconds.
+pub fn slack(ttl: u64) -> u64 {
+    (ttl / SLACK).min(MAX_SLACK)
+}
+
+/// One part in so many of a life may be added without telling, and never more than this, in milliseconds.
+const SLACK: u64 = 16;
+const MAX_SLACK: u64 = 30_000;
 
 impl Image {
     /// As it is kept.
@@ -202,8 +215,15 @@ fn set(
         Expiry::Never => None,
         Expiry::After(ttl) => Some(ttl),
     };
-    let change =
-        if ttl == Some(0) { value.map(|_| Change::Delete) } else { Some(Change::Replace(Image { data: Data::String(new.clone()), ttl })) };
+    let is_same = value.is_some_and(|value| matches!(&value.data, Data::String(old) if old == new));
+    let change = match ttl {
+        Some(0) => value.map(|_| Change::Delete),
+        // The same content again is only a touch, and not even that where nothing ends.
+        None if is_same && value.is_some_and(|value| value.expires_at.is_none()) => None,
+        ttl if is_same && expiry != Expiry::Keep => Some(Change::Retime(ttl)),
+        _ if is_same => None,
+        ttl => Some(Change::Replace(Image { data: Data::String(new.clone()), ttl, slack: ttl.map_or(0, slack) })),
+    };
     Ok((old.unwrap_or(Reply::Ok), change))
 }
 
@@ -238,7 +258,7 @@ fn hash_set(hash: Option<&BTreeMap<Bytes, Bytes>>, fields: &[(Bytes, Bytes)]) ->
     let merged: BTreeMap<Bytes, Bytes> = fields.iter().cloned().collect();
     let new = merged.keys().filter(|name| !hash.is_some_and(|hash| hash.contains_key(*name))).count();
     let change = match hash {
-        None => Change::Replace(Image { data: Data::Hash(merged), ttl: None }),
+        None => Change::Replace(Image { data: Data::Hash(merged), ttl: None, slack: 0 }),
         Some(_) => Change::Fields { set: merged.into_iter().collect(), removed: Vec::new() },
     };
     (Reply::Int(new as i64), Some(change))

@@ -33,7 +33,7 @@ fn member() -> Member {
 }
 
 fn image() -> Image {
-    Image { data: Data::String(Bytes::from_static(b"\x00value\xff")), ttl: Some(1_800_000) }
+    Image { data: Data::String(Bytes::from_static(b"\x00value\xff")), ttl: Some(1_800_000), slack: 30_000 }
 }
 
 fn fields() -> Vec<(Bytes, Bytes)> {
@@ -75,7 +75,7 @@ fn kinds() -> Vec<PutKind> {
     vec![
         PutKind::Image(None),
         PutKind::Image(Some(image())),
-        PutKind::Image(Some(Image { data: Data::Hash(fields().into_iter().collect()), ttl: None })),
+        PutKind::Image(Some(Image { data: Data::Hash(fields().into_iter().collect()), ttl: None, slack: 0 })),
         PutKind::Delta(Change::Replace(image())),
         PutKind::Delta(Change::Delete),
         PutKind::Delta(Change::Retime(Some(5))),
@@ -129,6 +129,7 @@ fn errors() -> Vec<CommandError> {
         CommandError::OutcomeUnknown,
         CommandError::NotJoined,
         CommandError::Backlog { bytes: 300, limit: 200 },
+        CommandError::UnderReplicated { have: 1, want: 2 },
         CommandError::TooManyCommands { limit: 1 },
     ]
 }
@@ -240,7 +241,7 @@ fn every_variant_is_recorded() {
 #[test]
 fn a_packed_frame_is_read_for_ever() {
     let value = Bytes::from(b"0123456789abcdef".repeat(200));
-    let kind = PutKind::Delta(Change::Replace(Image { data: Data::String(value), ttl: None }));
+    let kind = PutKind::Delta(Change::Replace(Image { data: Data::String(value), ttl: None, slack: 0 }));
     let frame = Frame::Data { seq: 1, ack: 0, message: Message::Put { key: key(), term: 1, seq: 2, kind, holders: set(&[0]) } };
     let path = path().with_file_name("packed.bin");
     if std::env::var_os("HOLDFAST_RECORD_CORPUS").is_some() {

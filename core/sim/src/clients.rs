@@ -10,7 +10,7 @@ use crate::world::{Due, World};
 
 /// A scan of all sessions that is under way.
 pub(crate) struct Scan {
-    host: usize,
+    pub(crate) host: usize,
     count: u32,
     started: u64,
     listed: BTreeSet<Key>,
@@ -72,7 +72,7 @@ impl World {
 
     /// A client of `host` lists everything.
     pub(crate) fn scan(&mut self, host: usize, count: u32, is_exact: bool) {
-        if self.hosts[host].engine.is_none() {
+        if self.hosts[host].engine.is_none() || (is_exact && self.hosts[host].is_finishing) {
             return;
         }
         let scan = Scan { host, count, started: self.now, listed: BTreeSet::new(), is_exact };

@@ -30,8 +30,6 @@ pub(crate) struct Failures {
     failures: Vec<Failure>,
     /// How many could be borne, from when on.
     tolerated: Vec<(u64, usize)>,
-    /// How many can be borne by what is written from when on: so few are left since all was last protected.
-    left: Vec<(u64, usize)>,
     pub(crate) excused: Vec<Excuse>,
 }
 
@@ -56,9 +54,8 @@ impl Failures {
         let failed = self.failures.iter().filter(|failure| failure.until.is_none_or(|until| until >= moment)).count();
         let from = moment.saturating_sub(BEHIND);
         let before = self.tolerated.iter().rev().find(|(at, _)| *at <= from);
-        let since = self.tolerated.iter().filter(|(at, _)| *at > from);
-        let left = self.left.iter().filter(|(at, _)| *at <= moment);
-        failed > before.into_iter().chain(since).chain(left).map(|(_, tolerated)| *tolerated).min().unwrap_or(0)
+        let since = self.tolerated.iter().filter(|(at, _)| *at > from && *at <= moment);
+        failed > before.into_iter().chain(since).map(|(_, tolerated)| *tolerated).min().unwrap_or(0)
     }
 
     pub(crate) fn crashed(&mut self, member: Member, view: &View, now: u64) {
@@ -88,7 +85,6 @@ impl Failures {
         let now_tolerated = self.tolerated.last().map_or(0, |(_, tolerated)| *tolerated);
         if view.version.sub > before.version.sub && view.version.epoch == before.version.epoch {
             self.tolerated.push((now, bears));
-            self.left.clear();
             self.failures.retain(|failure| view.has(failure.member));
             for member in view.voters().iter().filter_map(|id| view.member(id)).filter(|member| !alive.contains(member)) {
                 if !self.failures.iter().any(|failure| failure.member == member) {
@@ -96,11 +92,9 @@ impl Failures {
                 }
             }
             self.excused.iter_mut().for_each(|excuse| excuse.until = excuse.until.or(Some(now)));
-        } else if bears < now_tolerated && view.voters().len() == before.voters().len() {
-            // A member begins to leave: what it held is given away before all is settled again.
-            self.tolerated.push((now, bears));
         } else if bears < now_tolerated {
-            self.left.push((now, bears));
+            // A member begins to leave, or is gone: what is written from now on has fewer copies than it had.
+            self.tolerated.push((now, bears));
         }
     }
 }

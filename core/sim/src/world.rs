@@ -261,6 +261,7 @@ impl World {
             }
             Output::Left => {
                 self.log(|| format!("{host} LEFT"));
+                self.scans.retain(|_, scan| scan.host != host);
                 self.stats.leaves += 1;
                 let Some(engine) = self.hosts[host].engine.take() else { return };
                 self.failures.crashed(engine.member(), self.arbiter.view(), self.now);

@@ -83,7 +83,13 @@ impl Engine {
             if was.is_some() {
                 gone.insert(id);
                 if let Some(link) = self.links.remove(&id) {
-                    self.note_gone(&link);
+                    let was_voter = previous.is_some_and(|previous| previous.voters().contains(id));
+                    self.note_gone(&link, was_voter);
+                    // Whether anybody listens there tells whether it is dead.
+                    let name = previous.and_then(|previous| previous.members.get(&id)).map(|entry| entry.name.clone());
+                    if let Some(name) = name.filter(|_| !link.is_connected() && !link.refused && link.dialing_since.is_none()) {
+                        self.out(Output::Dial { peer: id, name });
+                    }
                     self.keep_counters(link);
                 }
             }
@@ -222,6 +228,7 @@ impl Engine {
         for request in pending {
             self.complete(request, Reply::Error(CommandError::NotJoined));
         }
+        self.end_scans();
         self.forget_everything();
         self.membership.left();
         self.out(Output::Left);

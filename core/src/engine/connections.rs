@@ -44,7 +44,12 @@ impl Engine {
     /// A connection could not be opened; `refused` if something at the member's address said that nobody listens.
     pub fn handle_dial_failed(&mut self, now: Millis, peer: NodeId, refused: bool) {
         self.now = now;
-        let Some(link) = self.links.get_mut(&peer) else { return };
+        let Some(link) = self.links.get_mut(&peer) else {
+            if refused {
+                self.note_dead(peer);
+            }
+            return;
+        };
         link.refused = refused && !link.is_connected();
         link.dialing_since = None;
         link.dial_at = now + link.dial_backoff;

@@ -15,12 +15,32 @@ const PROOF_INTERVAL: Millis = 1_000;
 /// A joiner that has never been connected gets so many times longer: its name may not be known everywhere yet.
 const JOINER_PATIENCE: Millis = 5;
 
+/// How late this member may count as, and how long it has to be on time to count as a little less so, in milliseconds. Each time late makes it more patient with
+/// others by half of `failure_timeout`.
+const MAX_LATENESS: Millis = 4;
+const RECOVERY: Millis = 2_000;
+
+/// How well this member itself runs.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    /// How often it was late of late.
+    lateness: Millis,
+    improves_at: Millis,
+}
+
 impl Engine {
-    /// Whoever was not run for a while has not heard anybody either, and must not hold that against them.
+    /// Whoever was not run for a while has not heard anybody either, and must not hold that against them. Whoever is often late suspects others later.
     pub(super) fn detect_own_pause(&mut self, now: Millis) {
         let pause = now.saturating_sub(self.now);
         if pause > self.config.failure_timeout / 2 {
             self.links.values_mut().for_each(|link| link.forgive_silence(now));
+        }
+        if pause > self.config.heartbeat_interval {
+            self.health.lateness = (self.health.lateness + 1).min(MAX_LATENESS);
+            self.health.improves_at = now + RECOVERY;
+        } else if now >= self.health.improves_at {
+            self.health.lateness = self.health.lateness.saturating_sub(1);
+            self.health.improves_at = now + RECOVERY;
         }
     }
 
@@ -38,11 +58,12 @@ impl Engine {
     pub(super) fn detect_failures(&mut self) {
         let Some(view) = self.current() else { return };
         let now = self.now;
+        let patience = self.config.failure_timeout * (2 + self.health.lateness) / 2;
         let mut found = Vec::new();
         for (id, link) in &mut self.links {
             let silent = now.saturating_sub(link.last_heard);
             let is_new = !link.was_connected && view.state(*id) == Some(MemberState::Join);
-            let limit = self.config.failure_timeout * if is_new { JOINER_PATIENCE } else { 1 };
+            let limit = if is_new { self.config.failure_timeout * JOINER_PATIENCE } else { patience };
             let is_gone = !link.is_connected() && link.refused && link.was_connected;
             if !(silent > limit || is_gone || link.proven_dead) {
                 link.suspected_at = None;
@@ -81,12 +102,22 @@ impl Engine {
             let has_budget = view.budget >= 1
                 || self.broken.is(BrokenRule::EvictWithoutBudget)
                 || (self.broken.is(BrokenRule::JoinerEvicts) && !voters.contains(self.me.id));
-            let may = link.proven_dead || (is_voter && (has_budget || view.state(id) == Some(MemberState::Join)));
+            let may_suspect = is_voter && (has_budget || view.state(id) == Some(MemberState::Join));
+            let may = link.proven_dead || may_suspect || self.may_override(view, since);
             let is_gone = link.proven_dead || link.refused;
-            let caution = if is_minority && !is_gone { 2 * self.config.failure_timeout } else { 0 };
+            let is_other_side = is_minority || self.is_worse_connected_than(heard, id);
+            let caution = if is_other_side && !is_gone { 2 * self.config.failure_timeout } else { 0 };
             (may && self.now >= since + rank * STAGGER + caution).then_some((link.proven_dead, link.refused, self.now - since, id))
         };
         let (proven, .., id) = self.links.values().filter_map(candidate).max()?;
         Some((id, proven))
+    }
+
+    /// Whether more of those that this member hears say that they hear `other` than say that they hear this member: then the fault is on this side,
+    /// and it is for the other to propose.
+    fn is_worse_connected_than(&self, heard: MemberSet, other: NodeId) -> bool {
+        let witnesses = |id: NodeId| self.links.values().filter(|link| heard.contains(link.peer.id) && link.heard.contains(id)).count();
+        let (mine, theirs) = (witnesses(self.me.id), witnesses(other));
+        theirs > 0 && (theirs, other < self.me.id) > (mine, self.me.id < other)
     }
 }

@@ -2,7 +2,6 @@
 
 use super::Engine;
 use super::record::{Record, Slot};
-use crate::value;
 use crate::view::{Member, MemberSet};
 use crate::wire::{Message, PutKind};
 
@@ -30,11 +29,12 @@ impl Engine {
             self.send_to(from, Message::Need { key, term });
             return;
         }
-        let record = self.sessions.entry(slot.clone()).or_insert(Record { term, seq, owner: from, value: None, holders, own: None });
+        let record =
+            self.sessions.entry(slot.clone()).or_insert(Record { term, seq, owner: from, value: None, granted: None, holders, own: None });
         if !is_duplicate {
             match kind {
-                PutKind::Image(image) => record.value = image.map(|image| self.broken.received(image).into_value(self.now)),
-                PutKind::Delta(change) => value::apply(&mut record.value, change, self.now),
+                PutKind::Image(image) => record.take_image(image.map(|image| self.broken.received(image)), self.now),
+                PutKind::Delta(change) => record.apply(change, self.now),
                 PutKind::Retag { .. } => {}
             }
             (record.term, record.seq, record.owner) = (term, seq, from);

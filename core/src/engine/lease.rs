@@ -6,7 +6,7 @@
 //! Enough is as many as may be evicted on suspicion before everything is protected again: then at least one that gave a promise is in every view
 //! that could follow, or dead.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::Engine;
 use super::broken::BrokenRule;
@@ -28,12 +28,11 @@ const REPLY_INTERVAL: Millis = 5;
 pub(super) struct Leases {
     /// Until when this member may answer.
     until: Millis,
-    /// How many members are gone since the last barrier.
+    /// Whose promises counted and who are gone since the last barrier, and how many others.
     gone: usize,
-    /// Some of them may live on and not know that they are gone.
-    may_live: bool,
-    /// Until when promises to members that are gone are to be kept.
-    promised: Millis,
+    gone_joiners: usize,
+    /// Those of them that may live on and not know that they are gone, and until when the promises to each are to be kept.
+    may_live: BTreeMap<NodeId, Millis>,
     /// Reports that wait for that.
     held: Vec<(NodeId, Message)>,
     /// Commands that wait until this member may answer.
@@ -45,8 +44,8 @@ pub(super) struct Leases {
 /// The part of a link that is about leases.
 #[derive(Debug, Default)]
 pub(super) struct Promises {
-    /// The time of the last sign of life of the peer, on its clock.
-    pub(super) peer_sent: Option<Millis>,
+    /// When the last sign of life of the peer was sent, on its clock, and when it came, on this member's.
+    heard: Option<(Millis, Millis)>,
     /// Until when, on this member's clock, the peer was promised to be safe.
     granted_until: Millis,
     /// Until when, on this member's clock, the peer has promised.
@@ -65,20 +64,19 @@ impl Engine {
 
     /// What the next sign of life on `link` says: the peer's last one, and for how long it is safe from then on.
     pub(super) fn promise(&mut self, id: NodeId) -> (Option<Millis>, Millis) {
-        let (now, lease) = (self.now, self.lease_length());
+        let lease = self.lease_length();
         let has_resigned = self.leases.resigned.is_some_and(|version| version == self.version());
         let Some(link) = self.links.get_mut(&id).filter(|_| !has_resigned) else { return (None, 0) };
-        if link.promises.peer_sent.is_some() {
-            link.promises.granted_until = now + lease;
-        }
-        (link.promises.peer_sent, lease)
+        let Some((sent, came)) = link.promises.heard else { return (None, 0) };
+        link.promises.granted_until = came + lease;
+        (Some(sent), lease)
     }
 
     /// A sign of life says what the peer has heard, and asks for an answer if it may not answer its clients.
     pub(super) fn handle_promise(&mut self, from: Member, sent: Millis, echo: Option<Millis>, lease: Millis, asks: bool) {
         let now = self.now;
         let Some(link) = self.links.get_mut(&from.id) else { return };
-        link.promises.peer_sent = Some(sent);
+        link.promises.heard = Some((sent, now));
         if let Some(echo) = echo {
             let until = echo.saturating_add(lease - lease / DRIFT);
             link.promises.leased_until = link.promises.leased_until.max(until);
@@ -105,6 +103,7 @@ impl Engine {
         others.remove(self.me.id);
         // Joiners are evicted without a budget.
         let is_joiner = view.state(self.me.id) == Some(MemberState::Join);
+        others = others.without(self.given_up);
         let needed = (usize::from(view.settled_budget()) + usize::from(is_joiner)).min(others.len());
         let needed = if self.broken.is(BrokenRule::OnePromise) { needed.min(1) } else { needed };
         if needed == 0 {
@@ -145,23 +144,33 @@ impl Engine {
     }
 
     /// A member is not in the new view. If it may live on, the promises that it has are to be kept.
-    pub(super) fn note_gone(&mut self, link: &Link) {
-        self.leases.gone += 1;
+    pub(super) fn note_gone(&mut self, link: &Link, was_voter: bool) {
+        let count = if was_voter { &mut self.leases.gone } else { &mut self.leases.gone_joiners };
+        *count += 1;
         let is_dead = link.proven_dead || link.refused || link.promises.has_ended;
         if !is_dead {
-            self.leases.may_live = true;
-            self.leases.promised = self.leases.promised.max(link.promises.granted_until);
+            self.leases.may_live.insert(link.peer.id, link.promises.granted_until);
         }
         // One that is gone may have promised another one, which is gone too, as late as now.
-        if self.leases.gone > 1 && self.leases.may_live {
-            self.leases.promised = self.leases.promised.max(self.now + self.lease_length());
+        let others = self.leases.gone > 1 || (self.leases.gone > 0 && self.leases.gone_joiners > 0);
+        if others {
+            let latest = self.now + self.lease_length();
+            self.leases.may_live.values_mut().for_each(|until| *until = latest);
+        }
+    }
+
+    /// A member that is gone is found to be dead: what was promised to it does not matter.
+    pub(super) fn note_dead(&mut self, id: NodeId) {
+        if self.leases.may_live.remove(&id).is_some() {
+            self.release_reports();
         }
     }
 
     /// All members of the view have reported: what was promised before is over.
     pub(super) fn note_barrier(&mut self) {
         self.leases.gone = 0;
-        self.leases.may_live = false;
+        self.leases.gone_joiners = 0;
+        self.leases.may_live.clear();
     }
 
     /// Keeps reports back until all promises to members that are gone are over.
@@ -172,7 +181,7 @@ impl Engine {
 
     /// Sends the reports of this epoch, once, if nothing promised stands in the way.
     pub(super) fn release_reports(&mut self) {
-        let is_promised = self.now < self.leases.promised && !self.broken.is(BrokenRule::BreakPromise);
+        let is_promised = self.leases.may_live.values().any(|until| self.now < *until) && !self.broken.is(BrokenRule::BreakPromise);
         if self.synced.contains(self.me.id) || self.view.is_none() || is_promised {
             return;
         }

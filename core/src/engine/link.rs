@@ -2,8 +2,9 @@
 //! arrives is in order and exactly once whatever happens to connections (R4). A message is only taken from a member of the view (R5).
 
 use super::broken::BrokenRule;
+use super::record::Slot;
 use super::stream::{Arrived, Link, Terms};
-use super::{Engine, Output};
+use super::{Acknowledge, Engine, Output};
 use crate::Millis;
 use crate::view::{Member, MemberSet, NodeId, Version, View};
 use crate::wire::{self, Frame, Message};
@@ -77,6 +78,7 @@ impl Engine {
                     link.heard = heard;
                     let from = link.peer;
                     self.handle_promise(from, sent, echo, lease, asks);
+                    self.take_receipts(from.id);
                 }
             }
         }
@@ -100,6 +102,7 @@ impl Engine {
         self.send_view(conn);
         self.resend(peer.id);
         self.beat_on(peer.id, conn);
+        self.take_receipts(peer.id);
     }
 
     fn handle_data(&mut self, conn: ConnId, seq: u64, ack: u64, message: Message) {
@@ -125,7 +128,9 @@ impl Engine {
             return self.receive(from, message);
         }
         link.acknowledged(now, ack);
-        match link.arrived(seq, message, limit) {
+        let arrived = link.arrived(seq, message, limit);
+        self.take_receipts(from.id);
+        match arrived {
             Arrived::Next(message) => self.receive(from, message),
             Arrived::Kept => return,
             // What it still carries is sent again on the others, or on the next one.
@@ -142,6 +147,29 @@ impl Engine {
         let Some(link) = self.links.get_mut(&to) else { return };
         if let Some((conn, bytes)) = link.push(now, message) {
             self.out(Output::Send { conn, bytes });
+        }
+    }
+
+    /// The message that was just sent to `to` is a write whose receipt somebody waits for.
+    pub(super) fn watch_receipt(&mut self, to: NodeId, slot: &Slot, term: u64, seq: u64) {
+        if let Some(link) = self.links.get_mut(&to) {
+            link.watch(slot, term, seq);
+        }
+    }
+
+    /// Answers those who wait for receipts.
+    fn take_receipts(&mut self, id: NodeId) {
+        while let Some((slot, term, seq)) = self.links.get_mut(&id).and_then(Link::next_receipt) {
+            self.handle_receipt(id, &slot, term, seq);
+        }
+    }
+
+    /// Says what was received, where senders wait for it.
+    pub(super) fn send_receipts(&mut self) {
+        if self.config.acknowledge == Acknowledge::Received {
+            let due = |link: &Link| (link.is_ready() && link.last > link.last_acked).then_some(link.peer.id);
+            let due: Vec<NodeId> = self.links.values().filter_map(due).collect();
+            due.into_iter().for_each(|id| self.beat(id));
         }
     }
 

@@ -229,6 +229,7 @@ impl Engine {
             if let Some(entry) = new.members.remove(&id)
                 && entry.state != MemberState::Join
             {
+                new.is_lossy |= !proven && view.budget == 0;
                 new.budget = new.budget.saturating_sub(1);
             }
             ensure_full(&mut new, self.me.id);
@@ -286,6 +287,7 @@ impl Engine {
             let mut new = view.clone();
             new.version.sub += 1;
             new.budget = view.settled_budget();
+            new.is_lossy = false;
             self.propose(view.version, new);
         }
     }

@@ -15,6 +15,7 @@ mod adopt;
 mod broken;
 mod client;
 mod connections;
+mod degraded;
 mod detector;
 mod home;
 mod keeper;
@@ -49,6 +50,7 @@ pub use membership::SwapOutcome;
 pub use status::{LaneStatus, LinkCounters, LinkStatus, MemberPhase, Queues, SessionStatus, Status};
 
 use client::ClientCommand;
+use detector::Health;
 use home::{Pointer, Queued, Transfer};
 use lease::Leases;
 use link::Connection;
@@ -93,7 +95,7 @@ pub struct Config {
     pub connections: u8,
     /// Whether frames to members that can read it are compressed.
     pub compression: Compression,
-    /// How fast copies are sent in the background after a change of members, in bytes per second for each receiver; 0 is as fast as it goes.
+    /// How fast copies are sent in the background after a change of members, in bytes per second from each member; 0 is as fast as it goes.
     pub transfer_rate: u64,
 }
 
@@ -254,6 +256,9 @@ pub struct Engine {
     /// Owned sessions that are not known to be held by all that should hold them in this epoch; the next one to look at.
     unsettled: BTreeSet<Slot>,
     sweep: Option<Slot>,
+    /// How many bytes the sweep may send now, and when that was last reckoned.
+    sweep_credit: i64,
+    swept_at: Millis,
     /// Terms are a Lamport clock (R6).
     clock: u64,
 
@@ -272,7 +277,10 @@ pub struct Engine {
     confirms: MemberSet,
     confirmed: bool,
 
+    health: Health,
     leases: Leases,
+    /// Members that are no longer waited for.
+    given_up: MemberSet,
     links: BTreeMap<NodeId, Link>,
     conns: BTreeMap<ConnId, Connection>,
     /// What links to members that are not in the view have done.
@@ -306,6 +314,8 @@ impl Engine {
             tombstones: BTreeSet::new(),
             unsettled: BTreeSet::new(),
             sweep: None,
+            sweep_credit: 0,
+            swept_at: now,
             clock: 0,
             pointers: BTreeMap::new(),
             old_pointers: BTreeMap::new(),
@@ -317,7 +327,9 @@ impl Engine {
             reports: BTreeMap::new(),
             confirms: MemberSet::EMPTY,
             confirmed: false,
+            health: Health::default(),
             leases: Leases::default(),
+            given_up: MemberSet::EMPTY,
             links: BTreeMap::new(),
             conns: BTreeMap::new(),
             ended_links: BTreeMap::new(),
@@ -336,6 +348,9 @@ impl Engine {
 
     /// What is to be done next.
     pub fn poll_output(&mut self) -> Option<Output> {
+        if self.outputs.is_empty() {
+            self.send_receipts();
+        }
         self.outputs.pop_front()
     }
 
@@ -354,6 +369,7 @@ impl Engine {
         self.confirm();
         self.tick_links();
         self.detect_failures();
+        self.find_given_up();
         self.drive_membership();
     }
 

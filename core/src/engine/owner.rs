@@ -2,8 +2,8 @@
 
 use super::broken::BrokenRule;
 use super::home::Queued;
-use super::record::{Holder, Slot, Waiter};
-use super::{Engine, Event, Output};
+use super::record::{self, Holder, Slot, Waiter};
+use super::{Acknowledge, Engine, Event, Output};
 use crate::Millis;
 use crate::command::{CommandError, Reply};
 use crate::value::{self, Change};
@@ -46,11 +46,16 @@ impl Engine {
             return;
         }
         if let Some(change) = change {
-            if let Some(error) = self.backlog(slot) {
+            if let Some(error) = self.refusal(slot) {
                 self.answer(queued.origin, queued.request, Reply::Error(error));
                 return;
             }
-            self.write(slot, change);
+            let is_touch = self.sessions.get_mut(slot).is_some_and(|record| record.prolong(&change, self.now));
+            if is_touch {
+                self.index(slot);
+            } else {
+                self.write(slot, change);
+            }
         }
         let Some(record) = self.sessions.get_mut(slot) else { return };
         let Some(own) = record.own.as_deref_mut() else { return };
@@ -68,9 +73,12 @@ impl Engine {
     /// Orders one change: applies it here and sends it to all holders.
     pub(super) fn write(&mut self, slot: &Slot, change: Change) {
         let Some(record) = self.sessions.get_mut(slot) else { return };
-        let Some(own) = record.own.as_deref_mut() else { return };
-        value::apply(&mut record.value, change.clone(), self.now);
+        if record.own.is_none() {
+            return;
+        }
+        record.apply(change.clone(), self.now);
         record.seq += 1;
+        let Some(own) = record.own.as_deref_mut() else { return };
         let mut everybody = own.set();
         everybody.insert(self.me.id);
         let (term, seq) = (record.term, record.seq);
@@ -86,6 +94,9 @@ impl Engine {
         for id in receivers {
             let kind = PutKind::Delta(change.clone());
             self.send(id, Message::Put { key: slot.1.clone(), term, seq, kind, holders: everybody });
+            if self.config.acknowledge == Acknowledge::Received {
+                self.watch_receipt(id, slot, term, seq);
+            }
         }
         self.index(slot);
     }
@@ -103,23 +114,29 @@ impl Engine {
         let want = if own.forgetting { MemberSet::EMPTY } else { self.layout.want(slot.0, me.id) };
         let before = own.min_acked(own.set(), seq);
         let added = want.without(own.set());
-        own.holders.extend(added.iter().map(|id| Holder { id, acked: None, outstanding: 1, imaged: true, dropping: false }));
+        own.holders.extend(added.iter().map(|id| Holder { imaged: true, ..Holder::new(id) }));
         let mut everybody = own.set();
         everybody.insert(me.id);
         for id in added.iter() {
-            let kind = PutKind::Image(record.value.as_ref().map(|value| value.to_image(now)));
+            let kind = PutKind::Image(record::image(&record.value, record.granted, now));
             sends.push((id, Message::Put { key: key.clone(), term, seq, kind, holders: everybody }));
         }
 
         // A home without a copy knows of a new owner before that counts as one (R17).
         let home = self.layout.home(slot.0);
-        let is_known = home.is_none_or(|home| home == me.id || own.is_known_to(home));
+        let is_known = home.is_none_or(|home| home == me.id || own.is_known_to(home) || self.given_up.contains(home));
         if let Some(home) = home.filter(|home| !is_known && own.told != Some(*home) && !own.set().contains(*home)) {
             own.told = Some(home);
             sends.push((home, Message::Own { key: key.clone(), term }));
         }
         let acked = own.min_acked(own.set(), seq).filter(|_| is_known);
-        let all = if self.broken.is(BrokenRule::NoReplacementWait) { before } else { acked };
+        let answered = match self.config.acknowledge {
+            Acknowledge::None => Some(seq),
+            Acknowledge::Received => own.min_received(own.set().without(self.given_up), seq).filter(|_| is_known),
+            Acknowledge::Applied if self.given_up.is_empty() => acked,
+            Acknowledge::Applied => own.min_acked(own.set().without(self.given_up), seq).filter(|_| is_known),
+        };
+        let all = if self.broken.is(BrokenRule::NoReplacementWait) { before } else { answered };
         own.stable = own.stable.max(all);
         let mut answers = Vec::new();
         while let Some(waiter) = own.waiters.pop_front_if(|waiter| own.stable >= Some(waiter.seq)) {
@@ -185,12 +202,6 @@ impl Engine {
         }
     }
 
-    /// Refuses a write while too much waits for one of its holders.
-    fn backlog(&self, slot: &Slot) -> Option<CommandError> {
-        let own = self.sessions.get(slot)?.own.as_deref()?;
-        own.holders.iter().find_map(|holder| self.link_backlog(holder.id))
-    }
-
     /// Refuses what would have to be kept for a member that takes nothing: a client may ask again, memory may not grow.
     pub(super) fn link_backlog(&self, id: NodeId) -> Option<CommandError> {
         let bytes = self.links.get(&id)?.unacked_bytes;
@@ -208,6 +219,14 @@ impl Engine {
         self.maintain(slot);
     }
 
+    /// A holder has received a write, whatever it made of it.
+    pub(super) fn handle_receipt(&mut self, from: NodeId, slot: &Slot, term: u64, seq: u64) {
+        let Some(record) = self.sessions.get_mut(slot).filter(|record| record.term == term) else { return };
+        let Some(holder) = record.own.as_deref_mut().and_then(|own| own.active(from)) else { return };
+        holder.received = holder.received.max(Some(seq));
+        self.maintain(slot);
+    }
+
     /// A holder could not use a put: it gets an image, one at a time.
     pub(super) fn handle_need(&mut self, from: Member, slot: &Slot, term: u64) {
         let (me, now) = (self.me, self.now);
@@ -220,7 +239,7 @@ impl Engine {
         if !holder.imaged || self.broken.is(BrokenRule::ImagePerNeed) {
             holder.imaged = true;
             holder.outstanding += 1;
-            let kind = PutKind::Image(record.value.as_ref().map(|value| value.to_image(now)));
+            let kind = PutKind::Image(record::image(&record.value, record.granted, now));
             let seq = record.seq;
             self.send(from.id, Message::Put { key: slot.1.clone(), term, seq, kind, holders: everybody });
         }

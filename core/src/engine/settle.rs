@@ -13,8 +13,12 @@ const SWEEP_STEP: usize = 4096;
 pub(super) const SWEEP_WINDOW: u64 = 4 << 20;
 
 impl Engine {
-    /// Looks at the next sessions that are not known to be protected.
+    /// Looks at the next sessions that are not known to be protected, as fast as receivers and the rate allow.
     pub(super) fn sweep_unsettled(&mut self) {
+        let rate = self.config.transfer_rate;
+        let elapsed = self.now.saturating_sub(std::mem::replace(&mut self.swept_at, self.now));
+        // What was not used is not saved up for more than a second.
+        self.sweep_credit = (self.sweep_credit + (rate * elapsed / 1000) as i64).min(rate as i64);
         if self.view.is_none() || self.unsettled.is_empty() {
             return;
         }
@@ -22,16 +26,25 @@ impl Engine {
         let from = after.as_ref().map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let slots: Vec<Slot> = self.unsettled.range((from, std::ops::Bound::Unbounded)).take(SWEEP_STEP).cloned().collect();
         for slot in slots {
-            if self.links.values().any(|link| link.unacked_bytes > SWEEP_WINDOW) {
+            let is_full = self.links.values().any(|link| link.unacked_bytes > SWEEP_WINDOW);
+            if is_full || (rate > 0 && self.sweep_credit <= 0) {
+                self.sweep = self.sweep.take().or(after);
                 return;
             }
             if self.sessions.get(&slot).is_some_and(|record| record.own.is_some()) {
+                let before = self.waiting_bytes();
                 self.maintain(&slot);
+                self.sweep_credit -= self.waiting_bytes().saturating_sub(before) as i64;
             } else {
                 self.unsettled.remove(&slot);
             }
             self.sweep = Some(slot);
         }
+    }
+
+    /// What waits to be acknowledged on all links, in bytes.
+    fn waiting_bytes(&self) -> u64 {
+        self.links.values().map(|link| link.unacked_bytes).sum()
     }
 
     /// Whether all that this member owns is held by all that should hold it.

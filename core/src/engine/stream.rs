@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::lease::Promises;
 use super::link::ConnId;
+use super::record::Slot;
 use super::status::{LaneStatus, LinkCounters};
 use crate::Millis;
 use crate::view::{Member, MemberSet};
@@ -33,6 +34,8 @@ pub(super) struct Link {
     /// What was sent and not acknowledged, in order; the last one has the number `next`.
     unacked: VecDeque<Sent>,
     pub(super) unacked_bytes: u64,
+    /// Writes whose receipt somebody waits for: the number of the message, and the session with its term and number.
+    watched: VecDeque<(u64, Slot, u64, u64)>,
     /// The last message received.
     pub(super) last: u64,
     /// Messages received that come after one that has not been.
@@ -117,6 +120,7 @@ impl Link {
             next: 0,
             unacked: VecDeque::new(),
             unacked_bytes: 0,
+            watched: VecDeque::new(),
             last: 0,
             early: BTreeMap::new(),
             early_bytes: 0,
@@ -245,6 +249,18 @@ impl Link {
             }
             self.counters.acknowledged(now.saturating_sub(sent.at));
         }
+    }
+
+    /// Somebody waits for the receipt of the message that was pushed last.
+    pub(super) fn watch(&mut self, slot: &Slot, term: u64, seq: u64) {
+        self.watched.push_back((self.next, slot.clone(), term, seq));
+    }
+
+    /// A write that was watched, and is received.
+    pub(super) fn next_receipt(&mut self) -> Option<(Slot, u64, u64)> {
+        let received = self.next - self.unacked.len() as u64;
+        let (_, slot, term, seq) = self.watched.pop_front_if(|(number, ..)| *number <= received)?;
+        Some((slot, term, seq))
     }
 
     /// A message came. It may be a copy, or come before one that was sent earlier on another connection.

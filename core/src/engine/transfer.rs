@@ -4,7 +4,7 @@
 use super::Engine;
 use super::broken::BrokenRule;
 use super::home::{Pointer, Transfer};
-use super::record::{Holder, Owning, Record, Slot};
+use super::record::{self, Holder, Owning, Record, Slot};
 use crate::value::Image;
 use crate::view::{Member, MemberSet, MemberState};
 use crate::wire::{Message, PutKind};
@@ -51,7 +51,7 @@ impl Engine {
         record.term = term;
         record.owner = target;
         record.holders = holders.union(MemberSet::of(target.id));
-        let (seq, image) = (record.seq, record.value.as_ref().map(|value| value.to_image(now)));
+        let (seq, image) = (record.seq, record::image(&record.value, record.granted, now));
         let key = slot.1.clone();
         self.transfers.insert(key.clone(), Transfer { term, owner: target, unsettled });
         let moves = own.moves;
@@ -72,7 +72,7 @@ impl Engine {
         }
         holders.insert(from.id);
         let value = image.map(|image| self.broken.received(image).into_value(self.now));
-        let record = Record { term, seq, owner: self.me, value, holders: MemberSet::EMPTY, own: None };
+        let record = Record { term, seq, owner: self.me, value, granted: None, holders: MemberSet::EMPTY, own: None };
         self.sessions.insert(slot.clone(), record);
         let own = Owning { moves, moved_at: self.now, ..Owning::default() };
         self.become_owner(slot, holders, prior_term, Owning { giver: Some(from), ..own });
@@ -96,6 +96,7 @@ impl Engine {
             return self.alarm(format!("appointed by {from:?} for version {prior_term}.{prior_seq}, but {held:?} is held"));
         }
         (record.term, record.owner) = (term, self.me);
+        record.inherit();
         self.clock = self.clock.max(term);
         let known_to = from.map(|from| from.id);
         self.become_owner(slot, holders, prior_term, Owning { giver: from, known_to, told: known_to, ..Owning::default() });
@@ -108,8 +109,7 @@ impl Engine {
         holders.remove(self.me.id);
         let Some(record) = self.sessions.get_mut(slot) else { return };
         let (term, seq) = (record.term, record.seq);
-        let holder = |id| Holder { id, acked: None, outstanding: 1, imaged: false, dropping: false };
-        record.own = Some(Box::new(Owning { holders: holders.iter().map(holder).collect(), ..own }));
+        record.own = Some(Box::new(Owning { holders: holders.iter().map(Holder::new).collect(), ..own }));
         self.owned += 1;
         self.pointers.remove(slot);
         let mut everybody = holders;
@@ -131,7 +131,7 @@ impl Engine {
         }
         let known_to = giver.map(|giver| giver.id);
         let own = Some(Box::new(Owning { giver, known_to, told: known_to, ..Owning::default() }));
-        let record = Record { term, seq: 0, owner: self.me, value: None, holders: MemberSet::EMPTY, own };
+        let record = Record { term, seq: 0, owner: self.me, value: None, granted: None, holders: MemberSet::EMPTY, own };
         self.sessions.insert(slot.clone(), record);
         self.owned += 1;
         self.pointers.remove(slot);

@@ -100,6 +100,7 @@ fn error_name(error: &CommandError) -> &'static str {
         CommandError::NotAcknowledged { .. } => "not_acknowledged",
         CommandError::OutcomeUnknown => "outcome_unknown",
         CommandError::NotJoined => "not_joined",
+        CommandError::UnderReplicated { .. } => "under_replicated",
         CommandError::Backlog { .. } => "backlog",
         CommandError::TooManyCommands { .. } => "too_many_commands",
     }
