@@ -280,6 +280,32 @@ pub enum Message {
     },
 }
 
+impl Message {
+    /// The session that it is about, if it is about one.
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Message::Put { key, .. }
+            | Message::Ack { key, .. }
+            | Message::Need { key, .. }
+            | Message::Drop { key, .. }
+            | Message::DropAck { key, .. }
+            | Message::Handoff { key, .. }
+            | Message::Grant { key, .. }
+            | Message::Appoint { key, .. }
+            | Message::Own { key, .. }
+            | Message::OwnAck { key, .. }
+            | Message::TransferAck { key, .. }
+            | Message::Forward { key, .. } => Some(key),
+            Message::Sync { .. }
+            | Message::Answer { .. }
+            | Message::Redirect { .. }
+            | Message::Scan { .. }
+            | Message::ScanAnswer { .. }
+            | Message::Confirm { .. } => None,
+        }
+    }
+}
+
 /// How a holder gets to the version of a put.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PutKind {

@@ -55,6 +55,8 @@ impl Engine {
         self.confirms = MemberSet::EMPTY;
         self.confirmed = false;
         self.reports.clear();
+        self.unresolved.clear();
+        self.resolved = None;
         self.send_reports(&view);
         self.renew_lease();
 
@@ -105,7 +107,7 @@ impl Engine {
     fn clean_records(&mut self, view: &View, gone: MemberSet) -> Vec<Slot> {
         let mut waiting = Vec::new();
         let mut thawed = Vec::new();
-        let mut owned = BTreeSet::new();
+        let mut owned = Vec::with_capacity(self.owned);
         for (slot, record) in &mut self.sessions {
             record.holders = record.holders.without(gone);
             let Some(own) = record.own.as_deref_mut() else { continue };
@@ -123,9 +125,10 @@ impl Engine {
             if !own.waiters.is_empty() || own.frozen.is_some() || own.giver.is_some() {
                 waiting.push(slot.clone());
             }
-            owned.insert(slot.clone());
+            owned.push(slot.clone());
         }
-        self.unsettled = owned;
+        // They come in order, which makes the set at once.
+        self.unsettled = BTreeSet::from_iter(owned);
         // Their lives may have ended while the handoff waited.
         thawed.iter().for_each(|slot| self.index(slot));
         waiting
@@ -247,6 +250,8 @@ impl Engine {
         self.transfers.clear();
         self.homeq.clear();
         self.reports.clear();
+        self.unresolved.clear();
+        self.resolved = None;
         self.unbroken.clear();
         self.barrier = false;
         self.confirmed = false;

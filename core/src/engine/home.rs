@@ -61,6 +61,7 @@ impl Engine {
         if !self.has_lease() {
             return self.stall(slot, queued);
         }
+        self.resolve_now(slot);
         let key = &slot.1;
         let held = self.sessions.get(slot).map(|record| (record.term, record.owner));
         if let Some((_, owner)) = held

@@ -274,6 +274,10 @@ pub struct Engine {
     /// The Full members of each view since the last completed barrier: a range whose home is the same in all of them is served on.
     unbroken: Vec<MemberSet>,
     reports: BTreeMap<Key, Vec<(Member, crate::wire::Report)>>,
+    /// Sessions that were reported and whose owner this home has not found out since the barrier; and of those before, how many it took over
+    /// itself and how many it appointed others for.
+    unresolved: BTreeSet<Slot>,
+    resolved: Option<(usize, usize)>,
     confirms: MemberSet,
     confirmed: bool,
 
@@ -325,6 +329,8 @@ impl Engine {
             barrier: false,
             unbroken: Vec::new(),
             reports: BTreeMap::new(),
+            unresolved: BTreeSet::new(),
+            resolved: None,
             confirms: MemberSet::EMPTY,
             confirmed: false,
             health: Health::default(),
@@ -359,6 +365,7 @@ impl Engine {
         self.detect_own_pause(now);
         self.now = now;
         self.release_reports();
+        self.resolve_some();
         self.expire_due();
         self.sweep_unsettled();
         self.sweep_tombstones();

@@ -330,6 +330,7 @@ impl Engine {
     }
 
     fn forget(&mut self, slot: &Slot) {
+        self.resolve_now(slot);
         let Some(record) = self.sessions.remove(slot) else { return };
         self.unindex(slot, record.own.and_then(|own| own.deadline));
     }

@@ -9,6 +9,9 @@ use crate::wire::Message;
 impl Engine {
     /// Takes one message, in the order of its link.
     pub(super) fn receive(&mut self, from: Member, message: Message) {
+        if let Some(key) = message.key().filter(|_| !self.unresolved.is_empty()) {
+            self.resolve_now(&slot(key));
+        }
         match message {
             Message::Sync { epoch, clock, last, reports } => self.handle_sync(from, epoch, clock, last, reports),
             Message::Put { key, term, seq, kind, holders } => self.handle_put(from, &slot(&key), term, seq, kind, holders),

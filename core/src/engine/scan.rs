@@ -55,7 +55,7 @@ impl Engine {
 
     /// Keys whose home is here; nothing before the barrier, when this home may not know all of them.
     fn scan_here(&self, from: u64, count: u32) -> Option<ScanPart> {
-        let may_list = (self.barrier || self.broken.is(BrokenRule::ScanBeforeBarrier)) && self.has_lease();
+        let may_list = ((self.barrier && self.unresolved.is_empty()) || self.broken.is(BrokenRule::ScanBeforeBarrier)) && self.has_lease();
         let view = self.view.as_ref().filter(|_| may_list)?;
         let count = usize::try_from(count).unwrap_or(MAX_PART).clamp(1, MAX_PART);
         let mut keys = Vec::new();

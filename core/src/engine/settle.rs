@@ -49,7 +49,10 @@ impl Engine {
 
     /// Whether all that this member owns is held by all that should hold it.
     fn is_settled(&self) -> bool {
-        self.barrier && self.unsettled.is_empty() && self.transfers.values().all(|transfer| !transfer.unsettled)
+        self.barrier
+            && self.unresolved.is_empty()
+            && self.unsettled.is_empty()
+            && self.transfers.values().all(|transfer| !transfer.unsettled)
     }
 
     /// Says once in each epoch that all is held, to the member that restores the budget and to the joiners.

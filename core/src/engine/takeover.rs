@@ -1,7 +1,5 @@
 //! After a change of members: what this member tells the homes (R10), and what a home makes of all that it was told (R11).
 
-use std::collections::BTreeSet;
-
 use super::broken::BrokenRule;
 use super::home::Pointer;
 use super::record::{Slot, slot};
@@ -13,6 +11,9 @@ use crate::wire::{Message, Report, ReportKind};
 
 /// How many reports go into one message.
 const SYNC_PART: usize = 512;
+
+/// How many sessions find their owner in one tick.
+const RESOLVE_STEP: usize = 2048;
 
 /// The best surviving copy of an orphan, in the order in which copies are preferred.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,21 +110,42 @@ impl Engine {
         self.note_barrier();
         self.unbroken = vec![self.layout.full()];
         self.old_pointers.clear();
-        let mut slots: BTreeSet<Slot> = self.reports.keys().chain(self.homeq.keys()).map(slot).collect();
-        let orphans = self.sessions.iter().filter(|(_, record)| !view.has(record.owner)).map(|(slot, _)| slot.clone());
-        slots.extend(orphans);
-        slots.retain(|slot| self.is_home(slot.0));
-        let (mut taken, mut appointed) = (0, 0);
-        for slot in slots {
-            match self.resolve(&view, &slot) {
-                Some(owner) if owner == self.me => taken += 1,
-                Some(_) => appointed += 1,
-                None => {}
-            }
+        self.unresolved = self.reports.keys().map(slot).filter(|slot| self.is_home(slot.0)).collect();
+        self.resolved = Some((0, 0));
+        let waiting: Vec<Slot> = self.homeq.keys().map(slot).filter(|slot| self.is_home(slot.0)).collect();
+        for slot in waiting {
+            self.resolve_now(&slot);
             self.release_home_queue(&slot);
         }
-        self.reports.clear();
-        self.out(Output::Event(Event::BarrierPassed { epoch: view.version.epoch, taken, appointed }));
+        self.resolve_some();
+    }
+
+    /// Finds out who owns the next sessions that members have reported, some at a time: whoever is asked for goes first anyway.
+    pub(super) fn resolve_some(&mut self) {
+        let Some(view) = self.current().filter(|_| self.resolved.is_some()) else { return };
+        for _ in 0..RESOLVE_STEP {
+            let Some(slot) = self.unresolved.first().cloned() else { break };
+            self.resolve_now(&slot);
+        }
+        if self.unresolved.is_empty()
+            && let Some((taken, appointed)) = self.resolved.take()
+        {
+            self.reports.clear();
+            self.out(Output::Event(Event::BarrierPassed { epoch: view.version.epoch, taken, appointed }));
+        }
+    }
+
+    /// Finds out who owns a session before anything else happens to it.
+    pub(super) fn resolve_now(&mut self, slot: &Slot) {
+        let Some(view) = self.current().filter(|_| self.unresolved.remove(slot)) else { return };
+        let owner = self.resolve(&view, slot);
+        if let Some((taken, appointed)) = self.resolved.as_mut() {
+            match owner {
+                Some(owner) if owner == self.me => *taken += 1,
+                Some(_) => *appointed += 1,
+                None => {}
+            }
+        }
     }
 
     /// Finds out who owns a session, and appoints somebody if nobody does any more.
