@@ -40,6 +40,8 @@ pub enum Action {
     Ask(usize, usize, Ask),
     /// A client of this host lists all sessions, about so many of each member at a time.
     Scan(usize, u32),
+    /// From now on everybody asks for so many copies.
+    Copies(u8),
     /// Clients of this host create the crowd: many sessions that are then left alone.
     Crowd(usize),
 }

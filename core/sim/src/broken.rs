@@ -20,7 +20,7 @@ pub enum Where {
 /// In which schedules it shows that `rule` is broken, and in how many of them it does at the latest; nothing for a rule of which this is not shown.
 ///
 /// Of these, the model of the rules found three redundant: `TakeLowest`, `LeaveBeforeBarrier` and `ConfirmTransferEarly`. The others are open: links
-/// that deliver in order and leases leave little room for them (`RestartTerms`, `ForgetEarly`, `ImagePerNeed`, `ServeOverSkippedView`), or no schedule
+/// that deliver in order and leases leave little room for them (`RestartTerms`, `ForgetEarly`, `ImagePerNeed`, `ServeOverSkippedView`, `BreakPromise`), or no schedule
 /// meets the moment often enough.
 pub fn shows(rule: BrokenRule) -> Option<(Where, u64)> {
     use BrokenRule as Rule;
@@ -31,9 +31,9 @@ pub fn shows(rule: BrokenRule) -> Option<(Where, u64)> {
         Rule::AssumeSwap => (In(Mixed), 50),
         Rule::EvictWithoutBudget => (In(Mixed), 100),
         Rule::UncappedBudget => (In(Brink), 50),
-        Rule::SettleEarly => (In(Churn), 300),
+        Rule::SettleEarly => (In(Mixed), 200),
         Rule::JoinerEvicts => (In(Churn), 100),
-        Rule::PredecessorProvesDeath => (In(Narrow), 500),
+        Rule::PredecessorProvesDeath => (In(Hunt), 50),
         Rule::NoResend => (In(Mixed), 50),
         Rule::TakeTwice => (In(Mixed), 150),
         Rule::MixIncarnations => (In(Mixed), 150),
@@ -51,7 +51,6 @@ pub fn shows(rule: BrokenRule) -> Option<(Where, u64)> {
         Rule::ExpireEarly => (In(Expiry), 100),
         Rule::ForgetExpiry => (In(Expiry), 100),
         Rule::AnswerWithoutLease => (Where::Drill(Drill::OwnerCutOff), 20),
-        Rule::BreakPromise => (Where::Drill(Drill::OwnerHalfHeard), 50),
         Rule::OnePromise => (Where::Drill(Drill::TwoCutOff), 20),
         Rule::ScanBeforeBarrier => (In(Wide), 300),
         Rule::ScanWithoutPointers => (Where::Drill(Drill::HomeKnowsOwnerOnly), 50),

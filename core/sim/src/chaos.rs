@@ -72,6 +72,12 @@ impl Chaos {
         if setup.crowd > 0 {
             self.pending.push((800, Action::Crowd(self.rng.below(setup.hosts as u64) as usize)));
         }
+        if self.kind == Kind::Modes && self.rng.chance(60) {
+            for _ in 0..self.rng.between(1, 3) {
+                let copies = self.rng.pick(&[0, 1, 2, 63]);
+                self.pending.push((self.rng.between(600, self.length), Action::Copies(copies)));
+            }
+        }
         if self.kind == Kind::Blackout {
             self.plan_blackout(setup.hosts);
         }

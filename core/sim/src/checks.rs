@@ -158,7 +158,8 @@ impl World {
             |operation: &Operation| operation.answered.is_none() && operation.command.as_ref().is_some_and(Command::is_read_only);
         let of_key = self.operations.values().filter(|operation| operation.key == *key && !is_useless_read(operation));
         let mut operations: Vec<Operation> = of_key.cloned().collect();
-        for excuse in self.failures.excused.iter().take(8) {
+        let first = operations.iter().map(|operation| operation.invoked).min().unwrap_or_default();
+        for excuse in self.failures.excused.iter().filter(|excuse| first < excuse.older_than) {
             operations.push(Operation::loss(key.clone(), excuse.at, excuse.until, excuse.older_than));
         }
         operations.sort_by_key(|operation| operation.invoked);

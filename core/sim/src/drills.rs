@@ -11,6 +11,9 @@ use crate::rng::Rng;
 use crate::schedule::Schedule;
 use crate::setup::Setup;
 
+/// How much later than written all of it happens, in milliseconds: losses soon after the beginning are excused, as there were no copies yet.
+const AGE: u64 = 3_000;
+
 /// The moment that a schedule is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drill {
@@ -77,10 +80,11 @@ impl Drill {
             Drill::ReplacementAndOwnerDie => {
                 script.with_home(3, b, None);
                 script.at(1_500, Asks(a, 0, Set(1)));
-                script.at(1_590, Cut(a, c));
                 script.at(1_600, Crash(b));
-                script.at(1_600 + rng.between(0, 12), Asks(a, 0, Set(2)));
-                script.at(1_600 + rng.between(60, 400), Crash(a));
+                let at = 1_600 + rng.between(0, 12);
+                script.at(at, Asks(a, 0, Set(2)));
+                script.at(at + rng.between(0, 40), Cut(a, c));
+                script.at(at + rng.between(50, 250), Crash(a));
                 script.at(2_300, HealNetwork);
             }
             Drill::OwnerDiesWithUnacknowledged => {
@@ -261,6 +265,7 @@ impl Script {
 
     fn done(mut self) -> Schedule {
         self.actions.sort_by_key(|(at, _)| *at);
-        Schedule { setup: self.setup, length: self.length, actions: self.actions }
+        self.actions.iter_mut().filter(|(at, _)| *at > 0).for_each(|(at, _)| *at += AGE);
+        Schedule { setup: self.setup, length: self.length + AGE, actions: self.actions }
     }
 }

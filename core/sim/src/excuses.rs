@@ -12,6 +12,8 @@ struct Failure {
     /// Until when it took writes; `None` as long as it does not know.
     until: Option<u64>,
     is_crash: bool,
+    /// From then on it counted no more, and nobody had a copy of what it took all the same.
+    void_from: Option<u64>,
 }
 
 /// Something may be lost.
@@ -28,16 +30,23 @@ pub(crate) struct Excuse {
 #[derive(Default)]
 pub(crate) struct Failures {
     failures: Vec<Failure>,
+    /// Members that were evicted before all was last protected, and take writes of which there are no copies.
+    void: Vec<Failure>,
     /// How many could be borne, from when on.
     tolerated: Vec<(u64, usize)>,
+    /// How many can be borne by what is written from when on: so few are left since all was last protected.
+    left: Vec<(u64, usize)>,
+    /// Some view since all was last protected wants none: then there is nothing that an eviction could not lose.
+    has_no_copies: bool,
     pub(crate) excused: Vec<Excuse>,
 }
 
 impl Failures {
     fn failed(&mut self, member: Member, until: Option<u64>, is_crash: bool, now: u64) {
-        self.failures.push(Failure { member, until, is_crash });
-        // Evictions alone must never lose anything.
-        if !self.failures.iter().any(|failure| failure.is_crash) {
+        let void_from = (self.has_no_copies && until.is_none()).then_some(now);
+        self.failures.push(Failure { member, until, is_crash, void_from });
+        // Evictions alone must never lose anything of which there is a copy.
+        if !self.has_no_copies && !self.failures.iter().any(|failure| failure.is_crash) {
             return;
         }
         // A write may have come earlier in the same millisecond.
@@ -54,8 +63,9 @@ impl Failures {
         let failed = self.failures.iter().filter(|failure| failure.until.is_none_or(|until| until >= moment)).count();
         let from = moment.saturating_sub(BEHIND);
         let before = self.tolerated.iter().rev().find(|(at, _)| *at <= from);
-        let since = self.tolerated.iter().filter(|(at, _)| *at > from && *at <= moment);
-        failed > before.into_iter().chain(since).map(|(_, tolerated)| *tolerated).min().unwrap_or(0)
+        let since = self.tolerated.iter().filter(|(at, _)| *at > from);
+        let left = self.left.iter().filter(|(at, _)| *at <= moment);
+        failed > before.into_iter().chain(since).chain(left).map(|(_, tolerated)| *tolerated).min().unwrap_or(0)
     }
 
     pub(crate) fn crashed(&mut self, member: Member, view: &View, now: u64) {
@@ -74,8 +84,11 @@ impl Failures {
 
     /// A member takes no more writes in this life.
     pub(crate) fn forgot(&mut self, member: Member, now: u64) {
-        for failure in self.failures.iter_mut().filter(|failure| failure.member == member && failure.until.is_none()) {
+        for failure in self.failures.iter_mut().chain(&mut self.void).filter(|failure| failure.member == member && failure.until.is_none())
+        {
             failure.until = Some(now);
+            let excuse = failure.void_from.map(|at| Excuse { at, until: None, older_than: now + 1 });
+            self.excused.extend(excuse);
         }
     }
 
@@ -83,18 +96,25 @@ impl Failures {
         let full = view.full().len();
         let bears = usize::from(view.copies).min(full.saturating_sub(1));
         let now_tolerated = self.tolerated.last().map_or(0, |(_, tolerated)| *tolerated);
+        self.has_no_copies |= view.copies == 0;
         if view.version.sub > before.version.sub && view.version.epoch == before.version.epoch {
             self.tolerated.push((now, bears));
-            self.failures.retain(|failure| view.has(failure.member));
+            self.left.clear();
+            self.has_no_copies = view.copies == 0;
+            let (kept, over): (Vec<_>, Vec<_>) = self.failures.drain(..).partition(|failure| view.has(failure.member));
+            self.failures = kept;
+            self.void.extend(over.into_iter().filter(|failure| failure.until.is_none() && failure.void_from.is_some()));
             for member in view.voters().iter().filter_map(|id| view.member(id)).filter(|member| !alive.contains(member)) {
                 if !self.failures.iter().any(|failure| failure.member == member) {
-                    self.failures.push(Failure { member, until: Some(now), is_crash: true });
+                    self.failures.push(Failure { member, until: Some(now), is_crash: true, void_from: None });
                 }
             }
             self.excused.iter_mut().for_each(|excuse| excuse.until = excuse.until.or(Some(now)));
-        } else if bears < now_tolerated {
-            // A member begins to leave, or is gone: what is written from now on has fewer copies than it had.
+        } else if bears < now_tolerated && view.voters().len() == before.voters().len() {
+            // A member begins to leave: what it held is given away before all is settled again.
             self.tolerated.push((now, bears));
+        } else if bears < now_tolerated {
+            self.left.push((now, bears));
         }
     }
 }

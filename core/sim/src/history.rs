@@ -10,7 +10,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use holdfast_core::value::{Data, Value, apply, decide};
-use holdfast_core::{Command, Expiry, Key, Reply};
+use holdfast_core::{Command, Condition, Expiry, Key, Reply};
 
 /// An operation of a client, or something that happened to a session.
 #[derive(Clone, Debug)]
@@ -257,8 +257,19 @@ fn step(operation: &Operation, state: &State, has_losses: bool) -> Option<(Optio
     let mut now = state.as_ref().map(value);
     let (reply, change) = decide(now.as_ref(), command, 0, u64::MAX);
     let mut written = state.as_ref().map_or(0, |content| content.written);
+    // The same value again is hardly a change, but values that look the same here need not be: see `with_unseen_values_alike`.
+    let sets = match command {
+        Command::Set { condition, .. } => match condition {
+            Condition::Always => true,
+            Condition::IfAbsent => state.is_none(),
+            Condition::IfPresent => state.is_some(),
+        },
+        _ => false,
+    };
+    if has_losses && (sets || change.is_some()) {
+        written = operation.invoked;
+    }
     if let Some(change) = change {
-        written = if has_losses { operation.invoked } else { 0 };
         apply(&mut now, change, 0);
     }
     let after = now.map(|value| {

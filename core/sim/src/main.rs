@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use holdfast_sim::{Stats, Violation};
+use holdfast_sim::{Kind, Stats, Violation};
 
 /// How long a shorter schedule is looked for when something is wrong.
 const SHORTEN_FOR: Duration = Duration::from_secs(60);
@@ -33,9 +33,8 @@ struct Options {
     #[cfg(feature = "broken-rules")]
     #[arg(long = "break", value_name = "RULE")]
     broken: Option<String>,
-    /// With `--break`: look in schedules of this kind only, instead of where the table says; `any` for each of them.
-    #[cfg(feature = "broken-rules")]
-    #[arg(long, requires = "broken")]
+    /// Only schedules of this kind, instead of those that the seed or the table says; with `--break`, `any` for each of them.
+    #[arg(long)]
     kind: Option<String>,
     /// Check that each broken rule is noticed within the number of schedules that the table says.
     #[cfg(feature = "broken-rules")]
@@ -54,6 +53,13 @@ fn main() -> ExitCode {
 
 /// Runs schedules until the time is up or something is wrong.
 fn explore(options: &Options) -> ExitCode {
+    let kind = match options.kind.as_deref().map(|name| Kind::ALL.into_iter().find(|kind| format!("{kind:?}") == name).ok_or(name)) {
+        Some(Err(name)) => {
+            eprintln!("there is no kind of schedules called `{name}`; there are {:?}", Kind::ALL);
+            return ExitCode::FAILURE;
+        }
+        kind => kind.and_then(Result::ok),
+    };
     let started = Instant::now();
     let (next, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
     let total = Mutex::new((0, Stats::default()));
@@ -64,7 +70,8 @@ fn explore(options: &Options) -> ExitCode {
             if index >= options.runs {
                 return;
             }
-            match holdfast_sim::run(options.seed + index, options.trace) {
+            let seed = options.seed + index;
+            match holdfast_sim::run_kind(seed, kind.unwrap_or(Kind::of(seed)), None, options.trace) {
                 Ok(stats) => {
                     let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
                     total.0 += 1;

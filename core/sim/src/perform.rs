@@ -59,6 +59,12 @@ impl World {
                 self.ask(host, self.keys[key % self.keys.len()].clone(), ask.command());
             }
             Action::Scan(host, count) => self.scan(host, count, false),
+            Action::Copies(copies) => {
+                self.copies = Some(copies);
+                for host in 0..self.hosts.len() {
+                    self.with(host, |engine, now| engine.handle_copies(now, copies));
+                }
+            }
             Action::Crowd(host) => self.create_crowd(host),
         }
     }

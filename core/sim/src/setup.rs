@@ -7,6 +7,9 @@ use crate::rng::Rng;
 /// The longest time to live that clients ask for, in milliseconds: at rest, everything with an end is gone after this.
 pub(crate) const LONGEST_LIFE: u64 = 4_000;
 
+/// Every other member keeps a copy.
+const ALL_OTHERS: u8 = 63;
+
 /// What a run is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setup {
@@ -22,6 +25,8 @@ pub struct Setup {
     pub keys: usize,
     /// How many more there are in the crowd.
     pub crowd: usize,
+    /// How many connections share the stream to each member.
+    pub connections: u8,
     /// How much may wait for a member before writes are refused, in bytes.
     pub queue_bytes: u64,
     /// Which rule is not kept.
@@ -31,7 +36,7 @@ pub struct Setup {
 impl Setup {
     /// A small cluster in which nothing is special.
     pub fn plain(seed: u64, hosts: usize, copies: u8) -> Setup {
-        Setup { seed, hosts, copies, first: 0, keys: 1, crowd: 0, queue_bytes: 1 << 20, broken: None }
+        Setup { seed, hosts, copies, first: 0, keys: 1, crowd: 0, connections: 1, queue_bytes: 1 << 20, broken: None }
     }
 
     /// What the seed says.
@@ -47,6 +52,10 @@ impl Setup {
             Kind::Wide => Setup { keys: 9, ..plain },
             Kind::Brink => Setup { hosts: hosts.clamp(3, 5), copies: copies.min(2), ..plain },
             Kind::Narrow => Setup { keys: 1, hosts: hosts.clamp(3, 4), copies: 1, ..plain },
+            Kind::Modes => {
+                let copies = rng.pick(&[0, 0, 0, ALL_OTHERS, 1, 2]);
+                Setup { copies, connections: rng.between(1, 4) as u8, hosts: hosts.clamp(2, 5), ..plain }
+            }
             _ => plain,
         }
     }
@@ -66,7 +75,7 @@ impl Setup {
             max_commands: 1_000,
             acknowledge: Acknowledge::default(),
             on_under_replicated: OnUnderReplicated::default(),
-            connections: 1,
+            connections: self.connections,
             compression: Compression::default(),
             transfer_rate: 0,
         }
@@ -96,11 +105,13 @@ pub enum Kind {
     Expiry,
     /// All members stop, and start again.
     Blackout,
+    /// No copies, copies everywhere, several connections to a member, another number of copies while it runs.
+    Modes,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Mixed,
         Kind::Hunt,
         Kind::Churn,
@@ -111,6 +122,7 @@ impl Kind {
         Kind::Flood,
         Kind::Expiry,
         Kind::Blackout,
+        Kind::Modes,
     ];
 
     /// That of a seed.
@@ -123,9 +135,10 @@ impl Kind {
             55..75 => Kind::Brink,
             75..83 => Kind::Wide,
             83..85 => Kind::Crowd,
-            85..88 => Kind::Flood,
-            88..98 => Kind::Expiry,
-            _ => Kind::Blackout,
+            85..87 => Kind::Flood,
+            87..93 => Kind::Expiry,
+            93..94 => Kind::Blackout,
+            _ => Kind::Modes,
         }
     }
 }

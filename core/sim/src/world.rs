@@ -82,6 +82,8 @@ pub(crate) struct World {
     pub(crate) is_touched: bool,
     /// Who became full in the last view.
     pub(crate) promoted: Option<usize>,
+    /// How many copies everybody asks for now, if that has changed.
+    pub(crate) copies: Option<u8>,
 }
 
 impl World {
@@ -112,6 +114,7 @@ impl World {
             rested: None,
             is_touched: false,
             promoted: None,
+            copies: None,
             setup,
         }
     }
@@ -187,6 +190,9 @@ impl World {
         slot.life = Some(member);
         slot.next_tick = self.now;
         self.log(|| format!("START {member:?}"));
+        if let Some(copies) = self.copies {
+            self.with(host, |engine, now| engine.handle_copies(now, copies));
+        }
     }
 
     /// Ends the process of a host at once; with the node, nobody is told.

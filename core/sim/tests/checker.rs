@@ -194,6 +194,9 @@ fn an_excused_loss_explains_a_missing_value_and_nothing_else() {
     assert_eq!(Verdict::Violated, judge(&[wrote("a", 0, Some(1)), lost.clone(), got("b", 4, 5)], None));
     assert_eq!(Verdict::Violated, judge(&[wrote("a", 0, Some(1)), lost.clone(), got("a", 7, 8), got("", 9, 10)], None));
     assert_eq!(Verdict::Violated, judge(&[wrote("a", 3, Some(4)), lost, got("", 5, 6)], None), "written after the failures");
+    let late = Operation::loss(Key::new(), 5, Some(9), 2);
+    let history = [wrote("a", 0, Some(1)), wrote("b", 3, Some(4)), late, got("", 7, 8)];
+    assert_eq!(Verdict::Violated, judge(&history, None), "nobody has seen either value, and only the first one may be lost");
 }
 
 #[test]

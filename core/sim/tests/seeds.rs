@@ -70,3 +70,63 @@ fn the_last_member_takes_with_it_what_was_written_in_its_last_millisecond() {
     let actions = vec![(3793, Start(0, New)), (4459, Ask(0, 2, Field(1, 47))), (4459, Finish(0)), (4947, Start(2, New))];
     stays_right(&Schedule { setup: Setup { keys: 3, ..Setup::plain(102796, 3, 3) }, length: 4947, actions });
 }
+
+/// No hole: one member was evicted and one was to leave, so there was nobody who could keep what was written then.
+#[test]
+fn what_the_last_full_member_writes_alone_is_lost_with_it() {
+    let actions = vec![
+        (0, Start(0, New)),
+        (0, Start(1, New)),
+        (0, Start(2, New)),
+        (3531, Drain(0)),
+        (5395, Partition(3)),
+        (5945, ArbiterDown),
+        (7400, Ask(1, 0, Set(41))),
+        (7842, Crash(1)),
+    ];
+    stays_right(&Schedule { setup: Setup::plain(200946, 4, 1), length: 7842, actions });
+}
+
+/// A scan did not list a session whose delete was not acknowledged, and which lived on when its owner died.
+#[test]
+fn a_scan_does_not_see_a_delete_before_it_is_acknowledged() {
+    let actions = vec![
+        (0, Start(0, New)),
+        (0, Start(1, New)),
+        (0, Start(2, New)),
+        (71, Ask(2, 2, Field(2, 7))),
+        (97, Cut(2, 0)),
+        (97, Cut(2, 1)),
+        (111, Ask(2, 2, Delete)),
+        (126, Scan(2, 1)),
+        (146, CrashNode(2)),
+    ];
+    stays_right(&Schedule { setup: Setup { keys: 3, ..Setup::plain(210602, 4, 1) }, length: 646, actions });
+}
+
+/// No hole: after many failures the simulator forgot the excuse for the last one.
+#[test]
+fn a_loss_after_many_others_is_excused_as_well() {
+    let actions = vec![
+        (56, Start(1, New)),
+        (217, Start(0, New)),
+        (254, Finish(1)),
+        (335, Start(1, New)),
+        (665, Crash(1)),
+        (1319, Finish(0)),
+        (1424, Start(0, New)),
+        (1466, Crash(0)),
+        (1622, Start(0, Same)),
+        (1944, Start(1, Same)),
+        (2062, Crash(1)),
+        (4238, Crash(0)),
+        (5196, Start(0, Same)),
+        (5876, Finish(0)),
+        (6029, Start(0, New)),
+        (6451, Finish(0)),
+        (7219, Start(1, New)),
+        (7273, Ask(1, 1, Exchange(80))),
+        (8065, Crash(1)),
+    ];
+    stays_right(&Schedule { setup: Setup { keys: 2, ..Setup::plain(250256, 2, 1) }, length: 8065, actions });
+}

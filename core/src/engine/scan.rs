@@ -68,8 +68,13 @@ impl Engine {
                 break;
             }
             last = slot.0;
-            // Only the owner's clock says when a life is over: a keeper's may be ahead.
-            let lives = record.value.as_ref().is_some_and(|value| record.own.is_none() || !value.is_expired(self.now));
+            let lives = match (&record.value, &record.own) {
+                // Only the owner's clock says when a life is over: a keeper's may be ahead.
+                (Some(value), own) => own.is_none() || !value.is_expired(self.now),
+                // As for reads (R7): a delete that not all have acknowledged may yet come to nothing.
+                (None, Some(own)) => own.stable < Some(record.seq),
+                (None, None) => false,
+            };
             if lives && self.is_home(slot.0) {
                 keys.push(slot.clone());
             }
