@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use bytes::Bytes;
-use holdfast_core::value::{Data, Value, apply, decide};
+use holdfast_core::value::{Data, Value, apply, decide, slack};
 use holdfast_core::{Command, Condition, Expiry, Key, Reply};
 
 /// An operation of a client, or something that happened to a session.
@@ -80,8 +80,17 @@ struct Content {
 struct Life {
     /// It does not end before this.
     earliest: u64,
-    /// Nor does it last longer than this from when everything is at rest.
+    /// What was asked for.
     millis: u64,
+    /// How much longer a new owner may let it last: what holders grant without being told.
+    slack: u64,
+}
+
+impl Life {
+    /// It does not last longer than this from when everything is at rest.
+    fn most(self) -> u64 {
+        self.millis + self.slack
+    }
 }
 
 type State = Option<Content>;
@@ -224,7 +233,7 @@ impl Search<'_> {
     fn lives_on(&self, state: &State, operation: &Operation, horizon: u64) -> Vec<State> {
         let Some(life) = state.as_ref().and_then(|content| content.life) else { return vec![state.clone()] };
         let latest = operation.answered.unwrap_or(u64::MAX).min(horizon);
-        let must_end = self.rested.is_some_and(|rested| operation.invoked > rested + life.millis * 102 / 100 + 50);
+        let must_end = self.rested.is_some_and(|rested| operation.invoked > rested + life.most() * 102 / 100 + 50);
         let mut states = Vec::new();
         if !must_end {
             states.push(state.clone());
@@ -242,7 +251,7 @@ fn fits(operation: &Operation, reply: Option<Reply>, before: &State) -> bool {
     if let (Some(Command::Ttl), Some(life), Some(Reply::Int(millis))) = (&operation.command, life, &operation.reply) {
         let Ok(millis) = u64::try_from(*millis) else { return false };
         let is_early = operation.answered.is_some_and(|answered| millis * 102 / 100 + 2 < life.earliest.saturating_sub(answered));
-        return millis <= life.millis && !is_early;
+        return millis <= life.most() && !is_early;
     }
     operation.reply == reply
 }
@@ -277,7 +286,10 @@ fn step(operation: &Operation, state: &State, has_losses: bool) -> Option<(Optio
             None => None,
             Some(SOME_LIFE) => state.as_ref().and_then(|content| content.life),
             // The fastest clock is 1 % ahead, and the operation took effect after it was asked for.
-            Some(millis) => Some(Life { earliest: operation.invoked + millis * 98 / 100, millis }),
+            Some(millis) => {
+                let before = state.as_ref().and_then(|content| content.life).map_or(0, |life| life.slack);
+                Some(Life { earliest: operation.invoked + millis * 98 / 100, millis, slack: before.max(slack(millis)) })
+            }
         };
         Content { data: value.data, life, written }
     });

@@ -1,5 +1,7 @@
 //! The end of every run: all faults end, everything has to come to rest in time, and every member has to see the same.
 
+use holdfast_core::value::slack;
+
 use crate::action::Ask;
 use crate::setup::LONGEST_LIFE;
 use crate::world::World;
@@ -31,7 +33,7 @@ impl World {
         let rested = self.now;
         self.rested = Some(rested);
         let has_lives = self.operations.values().any(|operation| operation.sets_life());
-        while has_lives && self.now < rested + LONGEST_LIFE * 102 / 100 + 100 {
+        while has_lives && self.now < rested + (LONGEST_LIFE + slack(LONGEST_LIFE)) * 102 / 100 + 100 {
             self.step();
         }
         let mut asked = Vec::new();

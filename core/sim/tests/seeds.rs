@@ -130,3 +130,11 @@ fn a_loss_after_many_others_is_excused_as_well() {
     ];
     stays_right(&Schedule { setup: Setup { keys: 2, ..Setup::plain(250256, 2, 1) }, length: 8065, actions });
 }
+
+/// No hole: a new owner lets a life last a little longer, as long as holders grant it without being told.
+#[test]
+fn a_new_owner_adds_what_was_granted() {
+    let actions =
+        vec![(0, Start(1, New)), (0, Start(2, New)), (4252, Ask(1, 0, SetFor(27, 1388))), (4283, Crash(1)), (4323, Ask(2, 0, Ttl))];
+    stays_right(&Schedule { setup: Setup::plain(413618, 5, 1), length: 4323, actions });
+}
