@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Bytes, BytesMut};
-use holdfast_core::engine::{Acknowledge, Compression, Config, ConnId, Engine, OnUnderReplicated, Output, SwapOutcome, TICK};
+use holdfast_core::engine::{Compression, Config, ConnId, Engine, Output, SwapOutcome, TICK};
 use holdfast_core::wire::{Capabilities, Decoder, Frame, encode};
 use holdfast_core::{Command, Condition, Expiry, Key, Member, NodeId, Reply, View};
 
@@ -30,22 +30,15 @@ impl Pair {
     fn new(versions: &[(u16, u16)], compression: &[Compression], connections: &[u8]) -> Pair {
         let engine = |(place, versions): (usize, &(u16, u16))| {
             let config = Config {
-                cluster: "shop".into(),
-                name: format!("shop-{place}"),
-                pod_uid: format!("uid-{place}"),
-                copies: 1,
                 ack_timeout: 2_000,
                 heartbeat_interval: 50,
                 failure_timeout: 400,
                 state_transfer_timeout: 3_000,
-                max_bytes: 1 << 20,
                 queue_bytes: 1 << 20,
                 max_commands: 100,
-                acknowledge: Acknowledge::default(),
-                on_under_replicated: OnUnderReplicated::default(),
                 connections: connections[place],
                 compression: compression[place],
-                transfer_rate: 0,
+                ..Config::new("shop", format!("shop-{place}"), format!("uid-{place}"))
             };
             let member = Member { id: NodeId::new(place as u8).expect("a place"), incarnation: 1000 };
             Some(Engine::new(config, member, 0).with_versions(*versions))

@@ -327,7 +327,10 @@ fn check_folder(variable: &'static str, path: &Path) -> Result<(), ConfigError> 
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use holdfast_core::engine;
+
     use super::*;
+    use crate::member::MemberSettings;
 
     pub(crate) fn settings(more: &[&str]) -> Settings {
         let base = [
@@ -356,12 +359,7 @@ pub(crate) mod tests {
         let config = settings(&["--cluster-domain=cluster.local."]).check().expect("right");
         assert_eq!(config.id.get(), 1);
         assert_eq!(config.domain, "cluster.local");
-        assert_eq!(config.settings.heartbeat_interval, Duration::from_millis(250));
-        assert_eq!(config.settings.failure_timeout, Duration::from_secs(2));
-        assert_eq!(config.settings.ack_timeout, Duration::from_secs(5));
-        assert_eq!((config.settings.acknowledge, config.settings.on_under_replicated), (Acknowledge::Applied, OnUnderReplicated::Wait));
-        assert_eq!((config.settings.connections, config.settings.compression, config.settings.transfer_rate), (1, Compression::None, 0));
-        assert_eq!((config.settings.copies, config.settings.max_bytes, config.settings.queue_bytes), (1, 1_048_576, 67_108_864));
+        assert_eq!(MemberSettings::new(&config).engine, engine::Config::new("shop", "shop-1", "7a1e"));
     }
 
     #[test]

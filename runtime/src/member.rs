@@ -29,9 +29,6 @@ use crate::tls::Tls;
 use driver::Driver;
 use holdfast_process::health::Health;
 
-/// Commands in progress at one time; at 50 microseconds each, far more than a member can carry out within the timeout of one.
-const COMMANDS: usize = 16 << 10;
-
 /// How long the engine's task may take to answer a question about itself.
 const ANSWER: Duration = Duration::from_secs(1);
 
@@ -51,9 +48,6 @@ impl MemberSettings {
         let settings = &config.settings;
         let millis = |duration: Duration| duration.as_millis() as u64;
         let engine = engine::Config {
-            cluster: settings.cluster.clone(),
-            name: settings.pod_name.clone(),
-            pod_uid: settings.pod_uid.clone(),
             copies: settings.copies,
             ack_timeout: millis(settings.ack_timeout),
             heartbeat_interval: millis(settings.heartbeat_interval),
@@ -61,7 +55,6 @@ impl MemberSettings {
             state_transfer_timeout: millis(settings.state_transfer_timeout),
             max_bytes: settings.max_bytes,
             queue_bytes: settings.queue_bytes,
-            max_commands: COMMANDS,
             acknowledge: match settings.acknowledge {
                 Acknowledge::Applied => engine::Acknowledge::Applied,
                 Acknowledge::Received => engine::Acknowledge::Received,
@@ -78,6 +71,7 @@ impl MemberSettings {
                 Compression::Lz4 => engine::Compression::Lz4,
             },
             transfer_rate: settings.transfer_rate,
+            ..engine::Config::new(&settings.cluster, &settings.pod_name, &settings.pod_uid)
         };
         Self { id: config.id, engine }
     }

@@ -1,6 +1,6 @@
 //! What a run is like, before anything goes wrong.
 
-use holdfast_core::engine::{Acknowledge, BrokenRule, Compression, Config, OnUnderReplicated};
+use holdfast_core::engine::{BrokenRule, Config};
 
 use crate::rng::Rng;
 
@@ -62,22 +62,15 @@ impl Setup {
 
     pub(crate) fn config(&self, name: String, pod_uid: String) -> Config {
         Config {
-            cluster: "sim".into(),
-            name,
-            pod_uid,
             copies: self.copies,
             ack_timeout: 1_000,
             heartbeat_interval: 50,
             failure_timeout: 400,
             state_transfer_timeout: 3_000,
-            max_bytes: 1 << 20,
             queue_bytes: self.queue_bytes,
             max_commands: 1_000,
-            acknowledge: Acknowledge::default(),
-            on_under_replicated: OnUnderReplicated::default(),
             connections: self.connections,
-            compression: Compression::default(),
-            transfer_rate: 0,
+            ..Config::new("sim", name, pod_uid)
         }
     }
 }

@@ -84,22 +84,10 @@ impl Cluster {
         let (name, pod_uid) = (format!("shop-{id}"), format!("uid-{}", self.starts));
         self.network.add(&name, listener.local_addr().expect("bound"));
         let mut engine = engine::Config {
-            cluster: "shop".to_owned(),
-            name: name.clone(),
-            pod_uid: pod_uid.clone(),
-            copies: 1,
-            ack_timeout: 5_000,
             heartbeat_interval: 50,
             failure_timeout: FAILURE_TIMEOUT.as_millis() as u64,
             state_transfer_timeout: 10_000,
-            max_bytes: 1 << 20,
-            queue_bytes: 64 << 20,
-            max_commands: 10_000,
-            acknowledge: engine::Acknowledge::default(),
-            on_under_replicated: engine::OnUnderReplicated::default(),
-            connections: 1,
-            compression: engine::Compression::default(),
-            transfer_rate: 0,
+            ..engine::Config::new("shop", name.clone(), pod_uid.clone())
         };
         (self.tune)(&mut engine);
         let arbiter = self.arbiter.another_way();
