@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bytes::{Bytes, BytesMut};
+use holdfast_support::resp::push_request;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -124,21 +125,6 @@ impl Connection {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned()
-}
-
-fn push_request(out: &mut Vec<u8>, words: &[&[u8]]) {
-    // Writing to memory cannot fail.
-    let number = |out: &mut Vec<u8>, mark: u8, number: usize| {
-        out.push(mark);
-        out.extend_from_slice(number.to_string().as_bytes());
-        out.extend_from_slice(b"\r\n");
-    };
-    number(out, b'*', words.len());
-    for word in words {
-        number(out, b'$', word.len());
-        out.extend_from_slice(word);
-        out.extend_from_slice(b"\r\n");
-    }
 }
 
 /// The keys that one connection writes, and what it last wrote to each: what has to be there in the end.

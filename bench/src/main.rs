@@ -3,7 +3,6 @@
 
 mod client;
 mod machine;
-mod progress;
 mod redis_pair;
 mod replication;
 mod report;

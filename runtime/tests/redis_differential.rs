@@ -8,7 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use holdfast_runtime::redis::Settings;
-use support::client::{Client, parts, request};
+use holdfast_support::resp::request;
+use support::client::{Client, parts};
 use support::memory::Memory;
 
 /// Of the random commands; another one may be given as HOLDFAST_SEED.

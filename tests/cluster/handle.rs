@@ -5,12 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use holdfast_support::progress::Progress;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::{Api, Client};
 
 use super::command::{self, Run};
 use super::forward::{self, Forward};
-use super::progress::Progress;
 use super::state::{self, State};
 use super::topology::{CONTROL_PLANE, Topology};
 use super::tunnel::{self, Target};

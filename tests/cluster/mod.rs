@@ -16,7 +16,6 @@ pub mod addresses;
 pub mod archive;
 pub mod forward;
 pub mod process;
-pub mod progress;
 
 mod addons;
 mod cgroups;

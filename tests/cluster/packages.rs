@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use holdfast_support::progress::Progress;
+
 use super::command::{self, Run};
-use super::progress::Progress;
 
 /// A program (or a file) and the Debian package that has it.
 const NEEDED: &[(&str, &str)] = &[

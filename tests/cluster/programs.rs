@@ -7,11 +7,12 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use holdfast_support::progress::Progress;
+
 use super::archive;
 use super::command::{self, Run};
 use super::lock::{self, Lock};
 use super::packages;
-use super::progress::Progress;
 
 /// One program: the sources that are compiled in here, and how to build them.
 struct Source {

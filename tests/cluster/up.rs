@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use holdfast_support::progress::Progress;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, ServiceAccount};
 use kube::{Api, Client};
@@ -16,7 +17,6 @@ use super::handle::Lab;
 use super::namespaces::{self, Namespaces};
 use super::process::{self, Identity};
 use super::programs::{KUBE_PROGRAMS, Programs};
-use super::progress::Progress;
 use super::state::{self, Record, State};
 use super::topology::{CONTROL_PLANE, Topology};
 use super::{addons, down, faults, forward, images, network, node, pki};

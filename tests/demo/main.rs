@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Parser;
-use holdfast_tests::cluster::progress::Progress;
+use holdfast_support::progress::Progress;
 use holdfast_tests::cluster::{Cluster, Options};
 use holdfast_tests::shoppers::Shoppers;
 use holdfast_tests::stage::{Images, NAMESPACE, SHOP, Stage, Wanted};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use holdfast_tests::cluster::progress::Progress;
+use holdfast_support::progress::Progress;
 use holdfast_tests::cluster::{Cluster, Options};
 use holdfast_tests::nemesis;
 use holdfast_tests::stage::{Stage, Wanted, source};

@@ -21,11 +21,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use holdfast_api::names;
 use holdfast_core::{Key, Reply};
+use holdfast_support::progress::Progress;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 use serde_json::json;
 
-use crate::cluster::progress::Progress;
 use crate::stage::{NAMESPACE, SHOP, Stage, Wanted};
 use acts::{Done, Nemesis};
 use clients::{Clients, Clock, Seen};

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures::future::try_join_all;
+use holdfast_support::progress::Progress;
 use serde_json::json;
 
 use crate::client::{Connection, Form, Ledger};
-use crate::progress::Step;
 use crate::report::{Report, Spread, Target};
 use crate::world::{Ways, World};
 
@@ -22,7 +22,7 @@ const FAILURE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) async fn run(quick: bool, report: &mut Report) -> anyhow::Result<()> {
     let times = if quick { 2 } else { 30 };
     for (how, target) in [(Loss::Killed, 0.3), (Loss::Cut, FAILURE_TIMEOUT.as_secs_f64() + 0.5)] {
-        let mut step = Step::begin(format!("Time until orphaned sessions answer, {}", how.name()));
+        let mut step = Progress::default().step(format!("Time until orphaned sessions answer, {}", how.name()));
         // A cable's end still accepts when nobody is behind it, so a killed member would not be refused.
         let ways = if how == Loss::Cut { Ways::Cables } else { Ways::Direct };
         let mut world = World::start(MEMBERS, 1, ways).await?;
@@ -49,6 +49,7 @@ pub(super) async fn run(quick: bool, report: &mut Report) -> anyhow::Result<()> 
         }
         let millis = |time: &Duration| time.as_secs_f64() * 1e3;
         report.detail(&part, json!({"slowestMillis": slowest.iter().map(millis).collect::<Vec<_>>()}));
+        step.done();
     }
     Ok(())
 }

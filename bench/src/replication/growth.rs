@@ -9,11 +9,11 @@ use bytes::{Bytes, BytesMut};
 use holdfast_core::engine::{self, ConnId, Engine, Output, SwapOutcome, TICK};
 use holdfast_core::wire::{self, Decoder, Frame};
 use holdfast_core::{Command, Condition, Expiry, Member, Millis, NodeId, Reply, View};
+use holdfast_support::progress::Progress;
 use nix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
 use crate::client::VALUE;
-use crate::progress::Step;
 use crate::report::{Report, Spread, Target};
 
 /// Sizes of clusters.
@@ -26,7 +26,7 @@ const ROUNDS: usize = 5;
 const AT_A_TICK: usize = 200;
 
 pub(super) fn run(quick: bool, report: &mut Report) -> anyhow::Result<()> {
-    let mut step = Step::begin("Costs as the cluster grows");
+    let mut step = Progress::default().step("Costs as the cluster grows");
     let sessions = if quick { 500 } else { 5_000 };
     for members in MEMBERS {
         step.at(&format!("{members} members"));
@@ -52,6 +52,7 @@ pub(super) fn run(quick: bool, report: &mut Report) -> anyhow::Result<()> {
         report
             .detail(&part, json!({"write": json(&writes[0]), "lookup": json(&hits), "miss": json(&misses), "restPerSecond": json(&rest)}));
     }
+    step.done();
     Ok(())
 }
 
@@ -106,7 +107,7 @@ impl Lab {
         };
         for id in 0..members {
             let member = Member { id: NodeId::new(id).context("too many members")?, incarnation: u64::from(id) + 1 };
-            lab.engines.push(Engine::new(config(id), member, lab.now));
+            lab.engines.push(Engine::new(engine::Config::new("shop", format!("shop-{id}"), format!("uid-{id}")), member, lab.now));
             let begun = lab.now;
             while lab.register.full().len() < lab.engines.len() || lab.register.version.sub == 0 {
                 anyhow::ensure!(lab.now < begun + 60_000, "member {id} did not join: {:?}", lab.register);
@@ -259,27 +260,6 @@ fn kind(frame: &Frame) -> &'static str {
         Frame::Data { message: wire::Message::Answer { .. }, .. } => "Answer",
         Frame::Data { message: wire::Message::Redirect { .. }, .. } => "Redirect",
         _ => "other",
-    }
-}
-
-fn config(id: u8) -> engine::Config {
-    engine::Config {
-        cluster: "shop".to_owned(),
-        name: format!("shop-{id}"),
-        pod_uid: format!("uid-{id}"),
-        copies: 1,
-        ack_timeout: 5_000,
-        heartbeat_interval: 250,
-        failure_timeout: 2_000,
-        state_transfer_timeout: 60_000,
-        max_bytes: 1 << 20,
-        queue_bytes: 64 << 20,
-        max_commands: 16 << 10,
-        acknowledge: engine::Acknowledge::default(),
-        on_under_replicated: engine::OnUnderReplicated::default(),
-        connections: 1,
-        compression: engine::Compression::default(),
-        transfer_rate: 0,
     }
 }
 

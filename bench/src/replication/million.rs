@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use hdrhistogram::Histogram;
+use holdfast_support::progress::Progress;
 use serde_json::json;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, sleep_until};
 
 use crate::client::{Connection, Form, Ledger, User, VALUE};
 use crate::machine;
-use crate::progress::Step;
 use crate::report::{Report, Spread, Target};
 use crate::world::{Ways, World};
 
@@ -39,7 +39,7 @@ const PART: &str = "1 KiB sessions on 3 members, 1 copy";
 
 pub(super) async fn run(quick: bool, report: &mut Report) -> anyhow::Result<()> {
     let sessions = if quick { 30_000 } else { 1_000_000 };
-    let mut step = Step::begin(format!("{sessions} sessions"));
+    let mut step = Progress::default().step(format!("{sessions} sessions"));
     let mut world = World::start(MEMBERS, 1, Ways::Direct).await?;
     sleep(Duration::from_secs(1)).await;
     let empty = memory(&world)?;
@@ -87,6 +87,7 @@ pub(super) async fn run(quick: bool, report: &mut Report) -> anyhow::Result<()> 
     step.at("reading all of them");
     let checked = check(&world, ledgers, users).await?;
     report.value(PART, "acknowledged values read back after that", "", checked as f64);
+    step.done();
     Ok(())
 }
 

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use hdrhistogram::Histogram;
+use holdfast_support::progress::{Progress, Step};
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::client::{Connection, Form, Ledger, User};
 use crate::machine;
-use crate::progress::Step;
 use crate::redis_pair::RedisPair;
 use crate::report::{Report, Spread, Target};
 use crate::world::{Ways, World};
@@ -43,7 +43,7 @@ struct Round {
 type Blocks = Vec<[Round; 2]>;
 
 pub(super) async fn run(quick: bool, report: &mut Report) -> anyhow::Result<()> {
-    let step = Step::begin("Synchronous writes beside Redis");
+    let step = Progress::default().step("Synchronous writes beside Redis");
     let mut world = World::start(2, 1, Ways::Direct).await?;
     let pair = RedisPair::start().await?;
     let redis = [pair.primary.pid, pair.replica.pid];
@@ -109,6 +109,7 @@ async fn measure(contenders: &[Contender], blocks: usize, length: Duration, mut 
         rounds.push(by_contender);
     }
     let ledgers = users.into_iter().map(|users| users.into_iter().map(|user| user.ledger).collect()).collect();
+    step.done();
     Ok(Measured { rounds, ledgers })
 }
 

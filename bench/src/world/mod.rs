@@ -1,22 +1,20 @@
 //! A cluster of real processes on loopback, with a pretend API server and name servers around it, and cables that can be cut.
 
-mod api_server;
 mod cable;
-mod member;
-mod name_server;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use holdfast_support::api_server::ApiServer;
+use holdfast_support::free_port;
+use holdfast_support::member::{Member, Pod, Surroundings};
+use holdfast_support::name_server::NameServer;
 use tokio::time::sleep;
 
-use api_server::ApiServer;
 use cable::Cable;
-use name_server::NameServer;
-
-pub(crate) use member::Member;
 
 /// Far longer than anything here may take; whoever reaches it has found a fault.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -52,7 +50,7 @@ impl World {
     pub(crate) async fn start(members: u8, copies: u8, ways: Ways) -> anyhow::Result<Self> {
         // Several of these may run on one machine.
         let net = 86 + (std::process::id() % 100) as u8;
-        let port = free_port(net)?;
+        let port = free_port(&(0..PLACES).map(|id| ip(net, id)).collect::<Vec<_>>())?;
         let api = ApiServer::start().await?;
         let mut world =
             Self { members: BTreeMap::new(), api, name_servers: BTreeMap::new(), cables: BTreeMap::new(), net, port, copies, starts: 0 };
@@ -94,16 +92,13 @@ impl World {
     /// Starts the member at this place, in a new pod.
     pub(crate) fn add(&mut self, id: u8) -> anyhow::Result<()> {
         self.starts += 1;
-        let place = member::Place {
-            id,
-            start: self.starts,
-            ip: self.ip(id),
-            replication: self.port,
+        let pod = Pod { id, uid: format!("uid-{}", self.starts), ip: self.ip(id), replication: self.port };
+        let surroundings = Surroundings {
             api_server: self.cables.get(&(id, None)).map_or(self.api.address, |cable| cable.address),
             name_server: self.name_servers.get(&id).context("no such place")?.address,
             copies: self.copies,
         };
-        self.members.insert(id, Member::start(place)?);
+        self.members.insert(id, Member::start(&binary()?, &pod, surroundings)?);
         Ok(())
     }
 
@@ -128,12 +123,12 @@ impl World {
 
     /// Whether the view has so many Full members, nobody else, and everything is protected.
     pub(crate) fn is_settled(&self, members: usize) -> bool {
-        self.has_full(members) && self.api.count("Join") + self.api.count("Leave") == 0 && self.api.is_settled()
+        self.has_full(members) && self.api.members("Join").is_empty() && self.api.members("Leave").is_empty() && self.api.is_settled()
     }
 
     /// Whether the view has so many Full members.
     pub(crate) fn has_full(&self, members: usize) -> bool {
-        self.api.count("Full") == members
+        self.api.members("Full").len() == members
     }
 
     /// Waits until [`World::is_settled`].
@@ -146,7 +141,7 @@ impl World {
         let start = Instant::now();
         while !condition() {
             if start.elapsed() > PATIENCE {
-                let logs: Vec<String> = self.members.values().map(Member::log).collect();
+                let logs: Vec<String> = self.members.values().map(last_lines).collect();
                 anyhow::bail!("not within {PATIENCE:?}; the view is {}; logs:\n{}", self.api.shown(), logs.join("\n---\n"));
             }
             sleep(Duration::from_millis(2)).await;
@@ -159,14 +154,17 @@ fn ip(net: u8, id: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, net, 1, id + 1)
 }
 
-/// A port that is free on all addresses of members.
-fn free_port(net: u8) -> anyhow::Result<u16> {
-    for _ in 0..50 {
-        let first = TcpListener::bind((ip(net, 0), 0))?;
-        let port = first.local_addr()?.port();
-        if (1..PLACES).all(|id| TcpListener::bind((ip(net, id), port)).is_ok()) {
-            return Ok(port);
-        }
-    }
-    anyhow::bail!("no port is free on all of 127.{net}.1.1 to 127.{net}.1.{PLACES}")
+/// What a member has logged last, for an error.
+fn last_lines(member: &Member) -> String {
+    let log = member.log();
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
+
+/// The runtime, built beside this program.
+fn binary() -> anyhow::Result<PathBuf> {
+    let here = std::env::current_exe().context("cannot find this program")?;
+    let path = here.with_file_name("holdfast-runtime");
+    anyhow::ensure!(path.exists(), "`{}` is not there: build it in the same profile (`make bench` does)", path.display());
+    Ok(path)
 }

@@ -1,20 +1,22 @@
 //! Three processes become a cluster, lose one by SIGKILL or find it frozen, let another go in order, and every session is still there.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::net::Ipv4Addr;
+use std::ops::Deref;
+use std::path::Path;
 use std::time::Duration;
 
+use holdfast_support::api_server::ApiServer;
+use holdfast_support::free_port;
+use holdfast_support::member::{Member, Pod, Surroundings};
+use holdfast_support::name_server::NameServer;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, AsyncConnectionConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::DropGuard;
 
-use crate::api_server::ApiServer;
-use crate::name_server::NameServer;
+const BINARY: &str = env!("CARGO_BIN_EXE_holdfast-runtime");
 
 /// What each test writes first.
 const SESSIONS: usize = 90;
@@ -26,31 +28,25 @@ fn ip(test: u8, id: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, 83, test, id + 1)
 }
 
-/// A port that is free on all three addresses.
-fn free_port(test: u8) -> u16 {
-    loop {
-        let first = TcpListener::bind((ip(test, 0), 0)).expect("a free port");
-        let port = first.local_addr().expect("bound").port();
-        if (1..3).all(|id| TcpListener::bind((ip(test, id), port)).is_ok()) {
-            return port;
-        }
-    }
-}
-
 /// A cluster of three, and the world around it.
 struct Three {
     processes: Vec<Process>,
     api: ApiServer,
-    _guards: (DropGuard, NameServer),
+    _name_server: NameServer,
 }
 
 impl Three {
     /// Ready, with [`SESSIONS`] sessions that were written at all of them.
     async fn start(test: u8) -> Self {
-        let (api, kubeconfig, api_guard) = ApiServer::start().await;
-        let port = free_port(test);
-        let name_server = NameServer::start((0..3).map(|id| (format!("shop-{id}"), ip(test, id))).collect(), port).await;
-        let start = |id| Process::start(id, ip(test, id), port, &kubeconfig, name_server.addr);
+        let api = ApiServer::start().await.expect("a free port");
+        let replication = free_port(&[0, 1, 2].map(|id| ip(test, id))).expect("a free port");
+        let names = (0..3).map(|id| (format!("shop-{id}"), ip(test, id))).collect();
+        let name_server = NameServer::start(names, replication).await.expect("a free port");
+        let surroundings = Surroundings { api_server: api.address, name_server: name_server.address, copies: 1 };
+        let start = |id| {
+            let pod = Pod { id, uid: format!("uid-{id}"), ip: ip(test, id), replication };
+            Process(Member::start(Path::new(BINARY), &pod, surroundings).expect("starts"))
+        };
         let processes: Vec<Process> = (0..3).map(start).collect();
         for process in &processes {
             process.ready().await;
@@ -59,57 +55,22 @@ impl Three {
             let mut redis = processes[n % 3].redis().await;
             redis.set_ex::<_, _, ()>(format!("sess:{n}"), format!("v{n}"), 600).await.expect("acknowledged");
         }
-        Self { processes, api, _guards: (api_guard, name_server) }
+        Self { processes, api, _name_server: name_server }
     }
 }
 
-/// One member as the kubelet would run it.
-struct Process {
-    child: Child,
-    folder: tempfile::TempDir,
-    admin: SocketAddr,
+/// One of them.
+struct Process(Member);
+
+impl Deref for Process {
+    type Target = Member;
+
+    fn deref(&self) -> &Member {
+        &self.0
+    }
 }
 
 impl Process {
-    fn start(id: u8, ip: Ipv4Addr, replication: u16, kubeconfig: &str, name_server: SocketAddr) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = |name: &str| folder.path().join(name);
-        std::fs::write(path("token"), "0123456789abcdef0123456789abcdef").expect("written");
-        std::fs::write(path("kubeconfig"), kubeconfig).expect("written");
-        let admin = SocketAddr::from((ip, { TcpListener::bind((ip, 0)).expect("a free port").local_addr().expect("bound").port() }));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-runtime"));
-        command
-            .arg("run")
-            .env_clear()
-            .env("KUBECONFIG", path("kubeconfig"))
-            .env("HOLDFAST_CLUSTER", "shop")
-            .env("HOLDFAST_NAMESPACE", "ns")
-            .env("HOLDFAST_POD_NAME", format!("shop-{id}"))
-            .env("HOLDFAST_POD_UID", format!("uid-{id}"))
-            .env("HOLDFAST_POD_IP", ip.to_string())
-            .env("HOLDFAST_MEMBERS_SERVICE", "shop-members")
-            .env("HOLDFAST_CLUSTER_DOMAIN", "cluster.test")
-            .env("HOLDFAST_NAMESERVER", name_server.to_string())
-            .env("HOLDFAST_REPLICATION_LISTEN", format!("{ip}:{replication}"))
-            .env("HOLDFAST_ADMIN_LISTEN", admin.to_string())
-            .env("HOLDFAST_REDIS_LISTEN", format!("{ip}:0"))
-            .env("HOLDFAST_ADMIN_TOKEN_FILE", path("token"))
-            .env("HOLDFAST_REDIS_SOCKET", path("redis.sock"))
-            .env("HOLDFAST_ADMIN_SOCKET", path("admin.sock"))
-            .env("HOLDFAST_LOG_FORMAT", "text")
-            .stderr(Stdio::from(std::fs::File::create(path("log")).expect("a file")))
-            .kill_on_drop(true);
-        Self { child: command.spawn().expect("runs"), folder, admin }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.path("log")).expect("a log")
-    }
-
     async fn probe(&self, path: &str) -> Option<u16> {
         let mut stream = TcpStream::connect(self.admin).await.ok()?;
         stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.ok()?;
@@ -134,14 +95,14 @@ impl Process {
     }
 
     async fn drain(&self) -> (Option<i32>, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-runtime"));
+        let mut command = Command::new(BINARY);
         command.arg("drain").env_clear().env("HOLDFAST_ADMIN_SOCKET", self.path("admin.sock")).kill_on_drop(true);
         let output = timeout(PATIENCE, command.output()).await.expect("ends").expect("runs");
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     async fn signal(&self, signal: &str) {
-        let pid = self.child.id().expect("runs").to_string();
+        let pid = self.pid.to_string();
         let sent = Command::new("kill").args([signal, &pid]).status().await.expect("runs");
         assert!(sent.success());
     }
@@ -149,13 +110,13 @@ impl Process {
     /// As the kubelet does once the application has ended.
     async fn terminate(&mut self) -> Option<i32> {
         self.signal("-TERM").await;
-        timeout(PATIENCE, self.child.wait()).await.expect("ends").expect("ends").code()
+        timeout(PATIENCE, self.0.ended()).await.expect("ends").expect("ends")
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_processes_live_as_one_cluster_and_lose_nothing() {
-    let Three { mut processes, api, _guards } = Three::start(11).await;
+    let Three { mut processes, api, _name_server } = Three::start(11).await;
     for process in &processes {
         assert_eq!(process.probe("/startedz").await, Some(200));
         assert_eq!(process.probe("/livez").await, Some(200));
@@ -163,7 +124,7 @@ async fn three_processes_live_as_one_cluster_and_lose_nothing() {
         assert_eq!(process.probe("/metrics").await, Some(200));
     }
 
-    processes[1].child.kill().await.expect("killed");
+    processes[1].0.kill().await.expect("killed");
     let start = Instant::now();
     check(&processes[0]).await;
     assert!(start.elapsed() < Duration::from_secs(1), "took over within {:?}:\n{}", start.elapsed(), processes[0].log());
@@ -190,7 +151,7 @@ async fn three_processes_live_as_one_cluster_and_lose_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_process_is_replaced_and_joins_again_when_it_thaws() {
-    let Three { processes, api, _guards } = Three::start(12).await;
+    let Three { processes, api, _name_server } = Three::start(12).await;
     processes[1].signal("-STOP").await;
     let start = Instant::now();
     check(&processes[0]).await;

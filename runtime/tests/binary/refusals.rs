@@ -1,8 +1,10 @@
 //! Whatever keeps it from starting is one line in its log that names the setting, and exit code 1.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::process::{Command, Output};
 
+use holdfast_support::member::Pod;
 use serde_json::Value;
 
 struct Start {
@@ -13,27 +15,8 @@ struct Start {
 impl Start {
     fn new(action: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let token = folder.path().join("token");
-        std::fs::write(&token, "0123456789abcdef0123456789abcdef").expect("written");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-runtime"));
-        command
-            .arg(action)
-            .env_clear()
-            // Nobody is to be found there; no test gets that far.
-            .env("KUBECONFIG", "/dev/null")
-            .env("HOLDFAST_CLUSTER", "shop")
-            .env("HOLDFAST_NAMESPACE", "ns")
-            .env("HOLDFAST_POD_NAME", "shop-0")
-            .env("HOLDFAST_POD_UID", "uid")
-            .env("HOLDFAST_POD_IP", "127.0.0.1")
-            .env("HOLDFAST_MEMBERS_SERVICE", "shop-members")
-            .env("HOLDFAST_CLUSTER_DOMAIN", "cluster.test")
-            .env("HOLDFAST_REPLICATION_LISTEN", "127.0.0.1:0")
-            .env("HOLDFAST_ADMIN_LISTEN", "127.0.0.1:0")
-            .env("HOLDFAST_REDIS_LISTEN", "127.0.0.1:0")
-            .env("HOLDFAST_ADMIN_TOKEN_FILE", &token)
-            .env("HOLDFAST_REDIS_SOCKET", folder.path().join("redis.sock"))
-            .env("HOLDFAST_ADMIN_SOCKET", folder.path().join("admin.sock"));
+        let pod = Pod { id: 0, uid: "uid".to_owned(), ip: Ipv4Addr::LOCALHOST, replication: 0 };
+        let command = pod.command(Path::new(env!("CARGO_BIN_EXE_holdfast-runtime")), action, folder.path()).expect("written");
         Self { folder, command }
     }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
+use holdfast_support::resp::request;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -57,17 +58,6 @@ impl Client {
         timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await.expect("an end in time").expect("an end in order");
         rest
     }
-}
-
-/// A request in the form that libraries send.
-pub(crate) fn request(words: &[&[u8]]) -> Vec<u8> {
-    let mut out = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        out.extend_from_slice(word);
-        out.extend_from_slice(b"\r\n");
-    }
-    out
 }
 
 /// Where the reply that begins at `at` ends; `None` if it is not complete.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use holdfast_support::progress::Progress;
 use kube::ResourceExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::watch::{Watched, eventually};
-use crate::cluster::progress::Progress;
 
 /// All of them on `one`; after each, both clusters are well.
 pub(super) async fn all(one: &Watched, other: &Watched) -> anyhow::Result<()> {

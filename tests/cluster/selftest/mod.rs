@@ -9,9 +9,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use holdfast_support::progress::Progress;
 
 use super::handle::{Cluster, Options, remove};
-use super::progress::Progress;
 use super::state::State;
 use super::{down, process};
 use host::Host;

@@ -17,24 +17,34 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+/// The cluster that the register is of.
+pub const CLUSTER: &str = "shop";
+
+/// Its namespace.
+pub const NAMESPACE: &str = "ns";
+
 /// The register; clones share it. It ends with the last of them.
 #[derive(Clone, Debug)]
-pub(crate) struct ApiServer {
+pub struct ApiServer {
     view: Arc<watch::Sender<Value>>,
     /// Where it listens.
-    pub(crate) address: SocketAddr,
+    pub address: SocketAddr,
     _running: Arc<DropGuard>,
 }
 
 impl ApiServer {
-    pub(crate) async fn start() -> anyhow::Result<Self> {
-        let metadata = json!({"name": "shop", "namespace": "ns", "uid": "u", "resourceVersion": "1"});
+    /// Starts it, with a register that holds no view yet.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn start() -> anyhow::Result<Self> {
+        let metadata = json!({"name": CLUSTER, "namespace": NAMESPACE, "uid": "u", "resourceVersion": "1"});
         let view = json!({"apiVersion": "holdfast.dev/v1alpha1", "kind": "SessionView", "metadata": metadata, "spec": {}});
         let view = Arc::new(watch::Sender::new(view));
-        let views = "/apis/holdfast.dev/v1alpha1/namespaces/ns/sessionviews";
+        let views = format!("/apis/holdfast.dev/v1alpha1/namespaces/{NAMESPACE}/sessionviews");
         let router = Router::new()
-            .route(views, get(list))
-            .route(&format!("{views}/shop"), get(read).put(write))
+            .route(&views, get(list))
+            .route(&format!("{views}/{CLUSTER}"), get(read).put(write))
             .fallback(async || refusal(StatusCode::FORBIDDEN))
             .with_state(view.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -44,25 +54,31 @@ impl ApiServer {
         Ok(Self { view, address, _running: Arc::new(shutdown.drop_guard()) })
     }
 
-    /// How many members the view has in this state.
-    pub(crate) fn count(&self, state: &str) -> usize {
+    /// The names of the members in the view that are in this state.
+    #[must_use]
+    pub fn members(&self, state: &str) -> Vec<String> {
         let view = self.view.borrow();
-        view["spec"]["members"].as_array().map_or(0, |members| members.iter().filter(|member| member["state"] == state).count())
+        let members = view["spec"]["members"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let name = |member: &Value| member["name"].as_str().unwrap_or_default().to_owned();
+        members.iter().filter(|member| member["state"] == state).map(name).collect()
     }
 
     /// Whether everything is protected in the view.
-    pub(crate) fn is_settled(&self) -> bool {
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
         self.view.borrow()["spec"]["sub"].as_u64().is_some_and(|sub| sub > 0)
     }
 
     /// The view, for an error.
-    pub(crate) fn shown(&self) -> String {
+    #[must_use]
+    pub fn shown(&self) -> String {
         self.view.borrow()["spec"].to_string()
     }
 }
 
 /// What a kubeconfig for the API server at `address` holds.
-pub(crate) fn kubeconfig(address: SocketAddr) -> String {
+#[must_use]
+pub fn kubeconfig(address: SocketAddr) -> String {
     json!({
         "apiVersion": "v1",
         "kind": "Config",

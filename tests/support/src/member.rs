@@ -1,91 +1,141 @@
-//! One member: a process of the release binary, as the kubelet would run it.
+//! One member: a process of the runtime, as the kubelet would run it.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::Context;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
-use super::api_server::kubeconfig;
+use crate::api_server::{self, CLUSTER, NAMESPACE};
+use crate::name_server::{DOMAIN, SERVICE};
 
-#[derive(Debug)]
-pub(crate) struct Member {
-    child: Child,
-    folder: tempfile::TempDir,
-    /// Where its sessions are reached by the Redis protocol.
-    pub(crate) redis: SocketAddr,
-    pub(crate) pid: u32,
+/// The pod that a member runs in.
+#[derive(Clone, Debug)]
+pub struct Pod {
+    /// Its ordinal.
+    pub id: u8,
+    /// New for each pod.
+    pub uid: String,
+    /// Its address, in 127.0.0.0/8.
+    pub ip: Ipv4Addr,
+    /// The port for the other members.
+    pub replication: u16,
 }
 
-/// What differs between members.
+impl Pod {
+    /// The runtime at `binary` with this sub-command, in this environment, with its files in `folder`. Where the API server and the names are is not
+    /// said yet, and ports that nobody has to know are any that are free.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn command(&self, binary: &Path, action: &str, folder: &Path) -> anyhow::Result<Command> {
+        let Self { id, uid, ip, replication } = self;
+        let path = |name: &str| folder.join(name);
+        std::fs::write(path("token"), "0123456789abcdef0123456789abcdef").context("cannot write a token")?;
+        let mut command = Command::new(binary);
+        command
+            .arg(action)
+            .env_clear()
+            .env("KUBECONFIG", "/dev/null")
+            .env("HOLDFAST_CLUSTER", CLUSTER)
+            .env("HOLDFAST_NAMESPACE", NAMESPACE)
+            .env("HOLDFAST_POD_NAME", format!("{CLUSTER}-{id}"))
+            .env("HOLDFAST_POD_UID", uid)
+            .env("HOLDFAST_POD_IP", ip.to_string())
+            .env("HOLDFAST_MEMBERS_SERVICE", SERVICE)
+            .env("HOLDFAST_CLUSTER_DOMAIN", DOMAIN)
+            .env("HOLDFAST_REPLICATION_LISTEN", format!("{ip}:{replication}"))
+            .env("HOLDFAST_ADMIN_LISTEN", format!("{ip}:0"))
+            .env("HOLDFAST_REDIS_LISTEN", format!("{ip}:0"))
+            .env("HOLDFAST_ADMIN_TOKEN_FILE", path("token"))
+            .env("HOLDFAST_REDIS_SOCKET", path("redis.sock"))
+            .env("HOLDFAST_ADMIN_SOCKET", path("admin.sock"));
+        Ok(command)
+    }
+}
+
+/// What is around members.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    pub(crate) id: u8,
-    /// New for each pod.
-    pub(crate) start: u32,
-    pub(crate) ip: Ipv4Addr,
-    pub(crate) replication: u16,
-    pub(crate) api_server: SocketAddr,
-    pub(crate) name_server: SocketAddr,
-    pub(crate) copies: u8,
+pub struct Surroundings {
+    /// Where the API server listens.
+    pub api_server: SocketAddr,
+    /// Where the name server listens.
+    pub name_server: SocketAddr,
+    /// How many copies each session gets.
+    pub copies: u8,
+}
+
+/// A process, killed when it is dropped.
+#[derive(Debug)]
+pub struct Member {
+    child: Child,
+    folder: tempfile::TempDir,
+    /// Its process.
+    pub pid: u32,
+    /// Where its sessions are reached by the Redis protocol.
+    pub redis: SocketAddr,
+    /// Where it tells about itself.
+    pub admin: SocketAddr,
 }
 
 impl Member {
-    pub(crate) fn start(place: Place) -> anyhow::Result<Self> {
-        let Place { id, start, ip, replication, api_server, name_server, copies } = place;
+    /// Starts the runtime at `binary`; it is not ready yet.
+    ///
+    /// # Errors
+    /// When its files cannot be written, or it cannot be started.
+    pub fn start(binary: &Path, pod: &Pod, surroundings: Surroundings) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a folder")?;
         let path = |name: &str| folder.path().join(name);
-        std::fs::write(path("token"), "0123456789abcdef0123456789abcdef")?;
-        std::fs::write(path("kubeconfig"), kubeconfig(api_server))?;
-        let free = || anyhow::Ok(TcpListener::bind((ip, 0))?.local_addr()?);
-        let (redis, admin) = (free()?, free()?);
-        let mut command = Command::new(binary()?);
+        std::fs::write(path("kubeconfig"), api_server::kubeconfig(surroundings.api_server)).context("cannot write a kubeconfig")?;
+        let mut command = pod.command(binary, "run", folder.path())?;
+        let (redis, admin) = two_free(pod.ip).context("no port is free")?;
         command
-            .arg("run")
-            .env_clear()
             .env("KUBECONFIG", path("kubeconfig"))
-            .env("HOLDFAST_CLUSTER", "shop")
-            .env("HOLDFAST_NAMESPACE", "ns")
-            .env("HOLDFAST_POD_NAME", format!("shop-{id}"))
-            .env("HOLDFAST_POD_UID", format!("uid-{start}"))
-            .env("HOLDFAST_POD_IP", ip.to_string())
-            .env("HOLDFAST_COPIES", copies.to_string())
-            .env("HOLDFAST_MEMBERS_SERVICE", "shop-members")
-            .env("HOLDFAST_CLUSTER_DOMAIN", "cluster.test")
-            .env("HOLDFAST_NAMESERVER", name_server.to_string())
-            .env("HOLDFAST_REPLICATION_LISTEN", format!("{ip}:{replication}"))
+            .env("HOLDFAST_NAMESERVER", surroundings.name_server.to_string())
+            .env("HOLDFAST_COPIES", surroundings.copies.to_string())
             .env("HOLDFAST_ADMIN_LISTEN", admin.to_string())
             .env("HOLDFAST_REDIS_LISTEN", redis.to_string())
-            .env("HOLDFAST_ADMIN_TOKEN_FILE", path("token"))
-            .env("HOLDFAST_REDIS_SOCKET", path("redis.sock"))
-            .env("HOLDFAST_ADMIN_SOCKET", path("admin.sock"))
             .env("HOLDFAST_LOG_FORMAT", "text")
-            .stderr(Stdio::from(File::create(path("log"))?))
-            .kill_on_drop(true);
-        let child = command.spawn().context("cannot start holdfast-runtime")?;
-        let pid = child.id().context("holdfast-runtime ended at once")?;
-        Ok(Self { child, folder, redis, pid })
+            .stderr(Stdio::from(File::create(path("log")).context("cannot make a log")?));
+        let child = tokio::process::Command::from(command).kill_on_drop(true).spawn();
+        let child = child.with_context(|| format!("cannot start `{}`", binary.display()))?;
+        let pid = child.id().context("it ended at once")?;
+        Ok(Self { child, folder, pid, redis, admin })
+    }
+
+    /// One of its files.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// What it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
     /// SIGKILL; returns when the process is gone.
-    pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill().await.context("cannot kill a member")
     }
 
-    /// The last lines of its log, for an error.
-    pub(crate) fn log(&self) -> String {
-        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(20)..].join("\n")
+    /// Waits for its end, and returns its exit code.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub async fn ended(&mut self) -> anyhow::Result<Option<i32>> {
+        Ok(self.child.wait().await.context("cannot wait for a member")?.code())
     }
 }
 
-/// The runtime, built beside this program.
-fn binary() -> anyhow::Result<PathBuf> {
-    let here = std::env::current_exe().context("cannot find this program")?;
-    let path = here.with_file_name("holdfast-runtime");
-    anyhow::ensure!(path.exists(), "`{}` is not there: build it in the same profile (`make bench` does)", path.display());
-    Ok(path)
+/// Both are held until both are known, so that they differ.
+fn two_free(ip: Ipv4Addr) -> std::io::Result<(SocketAddr, SocketAddr)> {
+    let (one, two) = (TcpListener::bind((ip, 0))?, TcpListener::bind((ip, 0))?);
+    Ok((one.local_addr()?, two.local_addr()?))
 }

@@ -1,4 +1,4 @@
-//! A pretend name server for the headless Service. Each member has one of its own, so that it can be led to others through cables that can be cut.
+//! A pretend name server for the headless Service. Each member may have one of its own, so that it is led to others on other ways.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -8,17 +8,28 @@ use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::net::UdpSocket;
 use tokio::task::AbortHandle;
 
-const SERVICE: &str = "shop-members.ns.svc.cluster.test.";
+use crate::api_server::NAMESPACE;
 
+/// The headless Service.
+pub const SERVICE: &str = "shop-members";
+
+/// The domain of the pretend Kubernetes.
+pub const DOMAIN: &str = "cluster.test";
+
+/// It ends when it is dropped.
 #[derive(Debug)]
-pub(crate) struct NameServer {
-    pub(crate) address: SocketAddr,
+pub struct NameServer {
+    /// Where it listens.
+    pub address: SocketAddr,
     task: AbortHandle,
 }
 
 impl NameServer {
     /// Answers with these addresses, all of them with the same port.
-    pub(crate) async fn start(members: Vec<(String, Ipv4Addr)>, port: u16) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn start(members: Vec<(String, Ipv4Addr)>, port: u16) -> anyhow::Result<Self> {
         let socket = UdpSocket::bind("127.0.0.1:0").await?;
         let address = socket.local_addr()?;
         let task = tokio::spawn(async move {
@@ -46,7 +57,7 @@ fn answer(question: &[u8], members: &[(String, Ipv4Addr)], port: u16) -> Option<
     let query = question.queries.first()?.clone();
     let mut reply = Message::response(question.metadata.id, question.metadata.op_code);
     for (member, ip) in members {
-        let name = Name::from_ascii(format!("{member}.{SERVICE}")).ok()?;
+        let name = Name::from_ascii(format!("{member}.{SERVICE}.{NAMESPACE}.svc.{DOMAIN}.")).ok()?;
         let address = Record::from_rdata(name.clone(), 1, RData::A(A(*ip)));
         if query.query_type() == RecordType::SRV {
             reply.add_answer(Record::from_rdata(query.name().clone(), 1, RData::SRV(SRV::new(0, 1, port, name))));

@@ -1,4 +1,4 @@
-//! What a person sees while the lab works: a line with a spinner for each step on a terminal, plain lines elsewhere. All of it
+//! What a person sees while a long command works: a line with a spinner for each step on a terminal, plain lines elsewhere. All of it
 //! goes to standard error, so that a command's standard output holds nothing but its result.
 
 use std::io::IsTerminal as _;

@@ -1,3 +1,4 @@
+use holdfast_support::resp::request;
 use proptest::prelude::*;
 
 use super::*;
@@ -38,16 +39,6 @@ fn feed(input: &[u8], cuts: &[usize]) -> (Vec<Event>, usize) {
 
 fn whole(input: &[u8]) -> Vec<Event> {
     feed(input, &[]).0
-}
-
-fn request(words: &[&[u8]]) -> Vec<u8> {
-    let mut out = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        out.extend_from_slice(word);
-        out.extend_from_slice(b"\r\n");
-    }
-    out
 }
 
 fn words(words: &[&[u8]]) -> Event {
