@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod arbiter;
+mod clock;
 pub mod config;
 pub mod dns;
 pub mod drain;

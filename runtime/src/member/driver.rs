@@ -20,6 +20,7 @@ use super::meters::{Meters, Started};
 use super::observe::Observer;
 use super::{MemberSettings, Question, Surroundings};
 use crate::arbiter::{Arbiter, Shown, Swap};
+use crate::clock::Clock;
 use crate::links::{ConnHandle, EVENTS, LinkEvent, Links};
 use crate::place::{Locator, follow};
 use crate::proof::Prover;
@@ -66,7 +67,7 @@ enum Waiting {
 /// Owns the engine and everything that runs for it. Dropping it ends all of that.
 pub(super) struct Driver {
     engine: Engine,
-    start: Instant,
+    clock: Clock,
     last_tick: Millis,
     arbiter: Arc<dyn Arbiter>,
     prover: Arc<dyn Prover>,
@@ -110,7 +111,7 @@ impl Driver {
         let links = Links::start(settings.links(surroundings.tls), surroundings.resolver, surroundings.listener, event_sender);
         let driver = Self {
             engine,
-            start: Instant::now(),
+            clock: Clock::start(),
             last_tick: 0,
             arbiter: surroundings.arbiter,
             prover: surroundings.prover,
@@ -172,7 +173,7 @@ impl Driver {
     /// The time. After a pause, whatever its reason, the engine hears of the time before it hears of anything else: it must not take its own
     /// silence for that of others.
     fn now(&mut self) -> Millis {
-        let now = self.start.elapsed().as_millis() as Millis;
+        let now = self.clock.now();
         if now >= self.last_tick + TICK {
             self.last_tick = now;
             self.engine.handle_tick(now);
