@@ -43,9 +43,8 @@ impl Value {
     }
 
     /// As it travels: clocks differ between members, so the time to live is what remains.
-    /// Its holders grant it a life until `granted`.
-    pub fn to_image(&self, now: Millis, granted: Option<Millis>) -> Image {
-        let slack = self.expires_at.zip(granted).map_or(0, |(at, granted)| granted.saturating_sub(at));
+    /// Its holders let it live for longer by `slack`.
+    pub fn to_image(&self, now: Millis, slack: Millis) -> Image {
         Image { data: self.data.clone(), ttl: self.expires_at.map(|at| at.saturating_sub(now)), slack }
     }
 }

@@ -25,7 +25,7 @@ pub struct Schedule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// What was done.
-    pub schedule: Schedule,
+    pub schedule: Box<Schedule>,
     /// When it was noticed, in milliseconds of the run.
     pub at: u64,
     /// What.
@@ -133,7 +133,7 @@ impl World {
             Err(what) => {
                 let at = self.now();
                 let schedule = Schedule { length: length.min(at), actions: std::mem::take(&mut self.script), setup: self.setup };
-                Err(Violation { schedule, at, what })
+                Err(Violation { schedule: Box::new(schedule), at, what })
             }
         }
     }

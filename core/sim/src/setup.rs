@@ -29,6 +29,8 @@ pub struct Setup {
     pub connections: u8,
     /// How much may wait for a member before writes are refused, in bytes.
     pub queue_bytes: u64,
+    /// How many sessions a member looks at in one go.
+    pub step: usize,
     /// Which rule is not kept.
     pub broken: Option<BrokenRule>,
 }
@@ -36,7 +38,7 @@ pub struct Setup {
 impl Setup {
     /// A small cluster in which nothing is special.
     pub fn plain(seed: u64, hosts: usize, copies: u8) -> Setup {
-        Setup { seed, hosts, copies, first: 0, keys: 1, crowd: 0, connections: 1, queue_bytes: 1 << 20, broken: None }
+        Setup { seed, hosts, copies, first: 0, keys: 1, crowd: 0, connections: 1, queue_bytes: 1 << 20, step: 4096, broken: None }
     }
 
     /// What the seed says.
@@ -45,9 +47,10 @@ impl Setup {
         let hosts = rng.pick(&[2, 3, 3, 3, 4, 4, 5, 6, 7]);
         let copies = rng.pick(&[1, 1, 1, 1, 2, 2, 3]);
         let keys = rng.between(1, 3) as usize;
-        let plain = Setup { keys, ..Setup::plain(seed, hosts, copies) };
+        let step = Rng::of(seed, [30, 0, 0, 0]).pick(&[1, 1, 2, 5, 100, 4096]);
+        let plain = Setup { keys, step, ..Setup::plain(seed, hosts, copies) };
         match kind {
-            Kind::Crowd => Setup { crowd: 700, hosts: hosts.clamp(3, 4), copies: 2, ..plain },
+            Kind::Crowd => Setup { crowd: 700, step: step.max(100), hosts: hosts.clamp(3, 4), copies: 2, ..plain },
             Kind::Flood => Setup { queue_bytes: 8 << 10, hosts: hosts.clamp(2, 4), ..plain },
             Kind::Wide => Setup { keys: 9, ..plain },
             Kind::Brink => Setup { hosts: hosts.clamp(3, 5), copies: copies.min(2), ..plain },

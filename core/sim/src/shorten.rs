@@ -59,7 +59,7 @@ impl Search {
     fn end_early(&mut self) {
         let last = self.best.schedule.actions.last().map_or(0, |(at, _)| *at);
         for length in [last, last + 100, last + 500, last + 2_000] {
-            let schedule = Schedule { length, ..self.best.schedule.clone() };
+            let schedule = Schedule { length, ..(*self.best.schedule).clone() };
             if length < self.best.schedule.length && self.try_on(schedule) {
                 return;
             }
@@ -75,7 +75,7 @@ impl Search {
             }
         }
         for left_out in kinds {
-            let mut schedule = self.best.schedule.clone();
+            let mut schedule = (*self.best.schedule).clone();
             schedule.actions.retain(|(_, action)| kind(action) != left_out);
             self.try_on(schedule);
         }
@@ -86,7 +86,7 @@ impl Search {
         while size > 0 && !self.is_over() {
             let mut from = 0;
             while from < self.best.schedule.actions.len() {
-                let mut schedule = self.best.schedule.clone();
+                let mut schedule = (*self.best.schedule).clone();
                 let to = (from + size).min(schedule.actions.len());
                 schedule.actions.drain(from..to);
                 if !self.try_on(schedule) {

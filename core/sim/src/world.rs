@@ -181,7 +181,7 @@ impl World {
         let config = self.setup.config(format!("sim-{host}"), format!("{host}-{}", slot.pod));
         let member = Member { id, incarnation: slot.lives << 16 };
         #[cfg_attr(not(feature = "broken-rules"), expect(unused_mut, reason = "an engine whose rules are all kept is ready as it is"))]
-        let mut engine = Engine::new(config, member, local);
+        let mut engine = Engine::new(config, member, local).with_step(self.setup.step);
         #[cfg(feature = "broken-rules")]
         if let Some(rule) = self.setup.broken {
             engine.break_rule(rule);

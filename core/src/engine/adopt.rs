@@ -1,12 +1,13 @@
 //! Adopting a view (R9): from here on only what its members say counts. The order of the steps matters, and is the one that the rules give.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::broken::BrokenRule;
 use super::client::{ClientCommand, CommandState, Hint};
 use super::lease::Leases;
 use super::record::Slot;
+use super::sessions::Sessions;
+use super::settle::Sweep;
 use super::{Engine, Output};
 use crate::command::{CommandError, Reply};
 use crate::placement::Layout;
@@ -43,7 +44,8 @@ impl Engine {
         }
         self.layout = view.layout();
         let gone = self.replace_links(previous.as_deref(), &view);
-        let waiting = self.clean_records(&view, gone);
+        self.sessions.adopt(&view, gone, self.broken.is(BrokenRule::ForgetAcrossViews));
+        let waiting = self.look_at_pending(&view);
         self.carry_pointers(previous.as_deref(), &view);
         self.announce_view(&view);
         self.transfers.retain(|_, transfer| view.has(transfer.owner));
@@ -55,9 +57,9 @@ impl Engine {
         self.confirms = MemberSet::EMPTY;
         self.confirmed = false;
         self.reports.clear();
-        self.unresolved.clear();
         self.resolved = None;
-        self.send_reports(&view);
+        self.reporting = Some(0);
+        self.report_some();
         self.renew_lease();
 
         self.return_commands_of_the_gone(&view);
@@ -66,7 +68,8 @@ impl Engine {
         for slot in waiting {
             self.maintain(&slot);
         }
-        self.sweep = None;
+        self.sweep.begin(self.sessions.owned_count());
+        self.leaving = 0;
         self.restart_scans();
         self.check_barrier();
     }
@@ -103,34 +106,24 @@ impl Engine {
         gone
     }
 
-    /// Takes the gone out of all records, and returns the sessions that somebody waits for.
-    fn clean_records(&mut self, view: &View, gone: MemberSet) -> Vec<Slot> {
+    /// Handoffs to those who cannot take them any more do not happen. Returns the sessions that somebody waits for.
+    fn look_at_pending(&mut self, view: &View) -> Vec<Slot> {
+        let pending: Vec<Slot> = self.sessions.all_pending().map(|(slot, _)| slot.clone()).collect();
         let mut waiting = Vec::new();
-        let mut thawed = Vec::new();
-        let mut owned = Vec::with_capacity(self.owned);
-        for (slot, record) in &mut self.sessions {
-            record.holders = record.holders.without(gone);
-            let Some(own) = record.own.as_deref_mut() else { continue };
-            own.holders.retain(|holder| !gone.contains(holder.id));
-            own.forgetting &= self.broken.is(BrokenRule::ForgetAcrossViews);
-            own.settle = None;
-            // Its report tells the new home.
-            own.known_to = self.layout.home(slot.0);
-            own.told = own.known_to;
-            let cannot = own.frozen.is_some_and(|target| !view.has(target) || !view.is_full(target.id));
-            if cannot && !self.broken.is(BrokenRule::StayFrozen) {
-                own.frozen = None;
-                thawed.push(slot.clone());
+        for slot in pending {
+            let Some((_, pending)) = self.sessions.pending(&slot) else { continue };
+            let cannot = pending.frozen.is_some_and(|target| !view.has(target) || !view.is_full(target.id));
+            let thaws = cannot && !self.broken.is(BrokenRule::StayFrozen);
+            if thaws {
+                pending.frozen = None;
             }
-            if !own.waiters.is_empty() || own.frozen.is_some() || own.giver.is_some() {
-                waiting.push(slot.clone());
+            let is_waited_for = !pending.waiters.is_empty() || pending.frozen.is_some() || pending.giver.is_some();
+            if thaws {
+                // Its life may have ended while the handoff waited.
+                self.sessions.index(&slot, None);
             }
-            owned.push(slot.clone());
+            waiting.extend(is_waited_for.then_some(slot));
         }
-        // They come in order, which makes the set at once.
-        self.unsettled = BTreeSet::from_iter(owned);
-        // Their lives may have ended while the handoff waited.
-        thawed.iter().for_each(|slot| self.index(slot));
         waiting
     }
 
@@ -145,15 +138,18 @@ impl Engine {
         } else {
             self.unbroken.clear();
         }
-        let old = std::mem::take(&mut self.old_pointers);
-        let new = std::mem::take(&mut self.pointers);
         self.barrier = false;
-        for (slot, pointer) in old.into_iter().chain(new) {
-            if self.broken.is(BrokenRule::KeepPointers) && view.has(pointer.owner) {
-                self.pointers.insert(slot, pointer);
-            } else if self.keeps_old_pointer(slot.0) {
-                self.old_pointers.insert(slot, pointer);
-            }
+        let mut new = std::mem::take(&mut self.pointers);
+        if self.broken.is(BrokenRule::KeepPointers) {
+            self.pointers =
+                new.iter().filter(|(_, pointer)| view.has(pointer.owner)).map(|(slot, pointer)| (slot.clone(), *pointer)).collect();
+        }
+        if !served {
+            self.old_pointers.clear();
+        } else if self.old_pointers.is_empty() {
+            self.old_pointers = new;
+        } else {
+            self.old_pointers.append(&mut new);
         }
     }
 
@@ -183,18 +179,11 @@ impl Engine {
 
     /// Runs what waited for handoffs that will not happen.
     fn run_unfrozen(&mut self) {
-        let unfrozen: Vec<Slot> = self
-            .unsettled
-            .iter()
-            .filter(|slot| {
-                let own = self.sessions.get(*slot).and_then(|record| record.own.as_deref());
-                own.is_some_and(|own| own.frozen.is_none() && !own.queue.is_empty())
-            })
-            .cloned()
-            .collect();
+        let unfrozen = self.sessions.all_pending().filter(|(_, pending)| pending.frozen.is_none() && !pending.queue.is_empty());
+        let unfrozen: Vec<Slot> = unfrozen.map(|(slot, _)| slot.clone()).collect();
         for slot in unfrozen {
-            let own = self.sessions.get_mut(&slot).and_then(|record| record.own.as_deref_mut());
-            for queued in own.map(|own| std::mem::take(&mut own.queue)).unwrap_or_default() {
+            let pending = self.sessions.pending(&slot).map(|(_, pending)| std::mem::take(&mut pending.queue));
+            for queued in pending.unwrap_or_default() {
                 self.run(&slot, queued);
             }
         }
@@ -240,17 +229,14 @@ impl Engine {
     fn forget_everything(&mut self) {
         self.view = None;
         self.layout = Layout::default();
-        self.sessions.clear();
-        self.owned = 0;
-        self.deadlines.clear();
-        self.tombstones.clear();
-        self.unsettled.clear();
+        self.sessions = Sessions::default();
+        self.reporting = None;
+        self.sweep = Sweep::new(self.now);
         self.pointers.clear();
         self.old_pointers.clear();
         self.transfers.clear();
         self.homeq.clear();
         self.reports.clear();
-        self.unresolved.clear();
         self.resolved = None;
         self.unbroken.clear();
         self.barrier = false;

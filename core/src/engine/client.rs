@@ -1,7 +1,7 @@
 //! Commands of this member's own clients: find the owner, have it run them, answer in time (R9, R12).
 
 use super::home::Queued;
-use super::record::{Slot, slot};
+use super::record::{Record, Slot, slot};
 use super::{Engine, Output};
 use crate::Millis;
 use crate::command::{Command, CommandError, Key, Reply};
@@ -74,7 +74,7 @@ impl Engine {
         self.idle.remove(&request);
         let slot = slot(&command.key);
         let queued = Queued { origin: self.me, request, command: command.command.clone(), deadline: command.deadline };
-        let owner = self.sessions.get(&slot).map(|record| record.owner);
+        let owner = self.sessions.get(&slot).map(Record::owner);
         if owner == Some(self.me) {
             command.state = CommandState::Local;
             return self.run(&slot, queued);
@@ -121,7 +121,7 @@ impl Engine {
     /// Runs a command here, or says who should.
     pub(super) fn run_anywhere(&mut self, slot: &Slot, queued: Queued) {
         let Some(view) = self.current() else { return };
-        let owner = self.sessions.get(slot).map(|record| record.owner);
+        let owner = self.sessions.get(slot).map(Record::owner);
         match owner {
             Some(owner) if owner == self.me => self.run(slot, queued),
             _ if self.is_home(slot.0) => self.run_at_home(slot, queued),

@@ -19,8 +19,7 @@ impl Engine {
 
     /// Refuses a write while too much waits for one of its holders.
     fn backlog(&self, slot: &Slot) -> Option<CommandError> {
-        let own = self.sessions.get(slot)?.own.as_deref()?;
-        own.holders.iter().find_map(|holder| self.link_backlog(holder.id))
+        self.sessions.look(slot)?.holders().iter().find_map(|holder| self.link_backlog(holder))
     }
 
     fn lacks_copies(&self, slot: &Slot) -> Option<CommandError> {
@@ -54,8 +53,7 @@ impl Engine {
 
     /// Looks again at the sessions that somebody waits for.
     fn maintain_waiting(&mut self) {
-        let waits = |own: &super::record::Owning| !own.waiters.is_empty() || own.giver.is_some();
-        let waiting = self.sessions.iter().filter(|(_, record)| record.own.as_deref().is_some_and(waits));
+        let waiting = self.sessions.all_pending().filter(|(_, pending)| !pending.waiters.is_empty() || pending.giver.is_some());
         let waiting: Vec<Slot> = waiting.map(|(slot, _)| slot.clone()).collect();
         waiting.iter().for_each(|slot| self.maintain(slot));
     }

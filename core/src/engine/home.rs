@@ -50,11 +50,6 @@ impl Engine {
         self.barrier || unbroken() || self.broken.is(BrokenRule::AnswerBeforeBarrier)
     }
 
-    /// A pointer from before the barrier counts as long as the range was served without a break.
-    pub(super) fn keeps_old_pointer(&self, position: u64) -> bool {
-        !self.barrier && self.may_answer(position)
-    }
-
     /// Runs, redirects, answers or queues a command that came to this home.
     pub(super) fn run_at_home(&mut self, slot: &Slot, queued: Queued) {
         let Some(view) = self.current() else { return };
@@ -63,7 +58,7 @@ impl Engine {
         }
         self.resolve_now(slot);
         let key = &slot.1;
-        let held = self.sessions.get(slot).map(|record| (record.term, record.owner));
+        let held = self.sessions.get(slot).map(|record| (record.term, record.owner()));
         if let Some((_, owner)) = held
             && owner == self.me
         {

@@ -10,7 +10,7 @@ impl Engine {
     pub(super) fn handle_put(&mut self, from: Member, slot: &Slot, term: u64, seq: u64, kind: PutKind, holders: MemberSet) {
         self.clock = self.clock.max(term);
         let key = slot.1.clone();
-        let held = self.sessions.get(slot).map(|record| (record.term, record.seq, record.owner));
+        let held = self.sessions.get(slot).map(|record| (record.term, record.seq, record.owner()));
         if let Some((held_term, _, owner)) = held
             && (held_term > term || owner == self.me)
         {
@@ -29,15 +29,18 @@ impl Engine {
             self.send_to(from, Message::Need { key, term });
             return;
         }
-        let record =
-            self.sessions.entry(slot.clone()).or_insert(Record { term, seq, owner: from, value: None, granted: None, holders, own: None });
+        if held.is_none() {
+            self.sessions.insert(slot, Record::kept(from, term, seq, holders));
+        }
+        let Some(record) = self.sessions.get_mut(slot) else { return };
         if !is_duplicate {
             match kind {
                 PutKind::Image(image) => record.take_image(image.map(|image| self.broken.received(image)), self.now),
                 PutKind::Delta(change) => record.apply(change, self.now),
                 PutKind::Retag { .. } => {}
             }
-            (record.term, record.seq, record.owner) = (term, seq, from);
+            (record.term, record.seq) = (term, seq);
+            record.set_owner(from);
         }
         record.holders = holders;
         let seq = record.seq;
@@ -51,7 +54,7 @@ impl Engine {
     /// The owner says to hold it no longer.
     pub(super) fn handle_drop(&mut self, from: Member, slot: &Slot, term: u64) {
         if let Some(record) = self.sessions.get(slot).filter(|record| record.term <= term) {
-            if record.own.is_some() {
+            if record.is_owned {
                 let held = record.term;
                 self.alarm(format!("{from:?} told the owner of a session, in term {held}, to drop it in term {term}"));
                 return;

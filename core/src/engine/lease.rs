@@ -1,7 +1,7 @@
 //! Leases: a member answers only while it can be sure that nobody owns its sessions in a view that it has not seen. Each sign of life says which
 //! sign of life of the receiver its sender has heard last, and for how long from that one on the sender will not let a view without the receiver
-//! take effect. Whoever holds such a promise from enough others may answer; whoever gave one keeps its reports back (R10), and with them the barrier,
-//! until the promise is over.
+//! take effect. Whoever holds such a promise from enough others may answer; whoever gave one does not say that it has reported everything (R10), which
+//! the barrier waits for, until the promise is over.
 //!
 //! Enough is as many as may be evicted on suspicion before everything is protected again: then at least one that gave a promise is in every view
 //! that could follow, or dead.
@@ -15,7 +15,6 @@ use super::record::Slot;
 use super::stream::Link;
 use crate::Millis;
 use crate::view::{Member, MemberState, NodeId, Version, View};
-use crate::wire::Message;
 
 /// A promise counts for this much less at its receiver, whose clock may run slower: one part in so many.
 const DRIFT: Millis = 16;
@@ -33,8 +32,6 @@ pub(super) struct Leases {
     gone_joiners: usize,
     /// Those of them that may live on and not know that they are gone, and until when the promises to each are to be kept.
     may_live: BTreeMap<NodeId, Millis>,
-    /// Reports that wait for that.
-    held: Vec<(NodeId, Message)>,
     /// Commands that wait until this member may answer.
     stalled: VecDeque<(Slot, Queued)>,
     /// It has asked the arbiter to take it out of this version of the view, so it promises nothing any more.
@@ -173,23 +170,13 @@ impl Engine {
         self.leases.may_live.clear();
     }
 
-    /// Keeps reports back until all promises to members that are gone are over.
-    pub(super) fn hold_reports(&mut self, reports: Vec<(NodeId, Message)>) {
-        self.leases.held = reports;
-        self.release_reports();
-    }
-
-    /// Sends the reports of this epoch, once, if nothing promised stands in the way.
+    /// Says that all of this epoch is reported, once, if it is and nothing promised stands in the way.
     pub(super) fn release_reports(&mut self) {
         let is_promised = self.leases.may_live.values().any(|until| self.now < *until) && !self.broken.is(BrokenRule::BreakPromise);
-        if self.synced.contains(self.me.id) || self.view.is_none() || is_promised {
+        if self.synced.contains(self.me.id) || self.view.is_none() || self.reporting.is_some() || is_promised {
             return;
         }
-        for (id, message) in std::mem::take(&mut self.leases.held) {
-            self.send(id, message);
-        }
-        self.synced.insert(self.me.id);
-        self.check_barrier();
+        self.end_reports();
     }
 
     /// This member asks to be taken out of the view: from now on it promises nothing in it.

@@ -26,6 +26,7 @@ mod owner;
 mod receive;
 mod record;
 mod scan;
+mod sessions;
 mod settle;
 mod status;
 mod stream;
@@ -55,12 +56,17 @@ use home::{Pointer, Queued, Transfer};
 use lease::Leases;
 use link::Connection;
 use membership::Membership;
-use record::{Record, Slot};
+use record::Slot;
 use scan::ScanRequest;
+use sessions::Sessions;
+use settle::Sweep;
 use stream::Link;
 
 /// How often the engine wants to be told the time, in milliseconds.
 pub const TICK: Millis = 20;
+
+/// How many sessions are looked at in one go, where all of them have to be: a million of them must not keep anything else waiting.
+const STEP: usize = 4096;
 
 /// What does not change in the life of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -272,18 +278,14 @@ pub struct Engine {
     layout: Layout,
     membership: Membership,
 
-    sessions: BTreeMap<Slot, Record>,
-    owned: usize,
-    /// Owned sessions with an end of life, by it.
-    deadlines: BTreeSet<(Millis, Slot)>,
-    /// Owned sessions that are deleted and wait to be forgotten (R14).
-    tombstones: BTreeSet<Slot>,
-    /// Owned sessions that are not known to be held by all that should hold them in this epoch; the next one to look at.
-    unsettled: BTreeSet<Slot>,
-    sweep: Option<Slot>,
-    /// How many bytes the sweep may send now, and when that was last reckoned.
-    sweep_credit: i64,
-    swept_at: Millis,
+    sessions: Sessions,
+    /// How many sessions are looked at in one go.
+    step: usize,
+    /// Where the reports of this epoch go on; `None` when all are given.
+    reporting: Option<u64>,
+    sweep: Sweep,
+    /// Where a leaving member goes on looking for what it owns.
+    leaving: u64,
     /// Terms are a Lamport clock (R6).
     clock: u64,
 
@@ -298,10 +300,9 @@ pub struct Engine {
     barrier: bool,
     /// The Full members of each view since the last completed barrier: a range whose home is the same in all of them is served on.
     unbroken: Vec<MemberSet>,
-    reports: BTreeMap<Key, Vec<(Member, crate::wire::Report)>>,
-    /// Sessions that were reported and whose owner this home has not found out since the barrier; and of those before, how many it took over
-    /// itself and how many it appointed others for.
-    unresolved: BTreeSet<Slot>,
+    /// What was reported of sessions whose owner this home has not found out.
+    reports: BTreeMap<Slot, Vec<(Member, crate::wire::Report)>>,
+    /// From the barrier on until all owners are found out: how many sessions this home took over itself, and how many it appointed others for.
     resolved: Option<(usize, usize)>,
     confirms: MemberSet,
     confirmed: bool,
@@ -337,14 +338,11 @@ impl Engine {
             view: None,
             layout: Layout::default(),
             membership: Membership::new(now),
-            sessions: BTreeMap::new(),
-            owned: 0,
-            deadlines: BTreeSet::new(),
-            tombstones: BTreeSet::new(),
-            unsettled: BTreeSet::new(),
-            sweep: None,
-            sweep_credit: 0,
-            swept_at: now,
+            sessions: Sessions::default(),
+            step: STEP,
+            reporting: None,
+            sweep: Sweep::new(now),
+            leaving: 0,
             clock: 0,
             pointers: BTreeMap::new(),
             old_pointers: BTreeMap::new(),
@@ -354,7 +352,6 @@ impl Engine {
             barrier: false,
             unbroken: Vec::new(),
             reports: BTreeMap::new(),
-            unresolved: BTreeSet::new(),
             resolved: None,
             confirms: MemberSet::EMPTY,
             confirmed: false,
@@ -377,6 +374,11 @@ impl Engine {
         Engine { versions, ..self }
     }
 
+    /// The same, looking at so many sessions in one go: for trying what happens between the steps.
+    pub fn with_step(self, step: usize) -> Engine {
+        Engine { step, ..self }
+    }
+
     /// What is to be done next.
     pub fn poll_output(&mut self) -> Option<Output> {
         if self.outputs.is_empty() {
@@ -389,6 +391,7 @@ impl Engine {
     pub fn handle_tick(&mut self, now: Millis) {
         self.detect_own_pause(now);
         self.now = now;
+        self.report_some();
         self.release_reports();
         self.resolve_some();
         self.expire_due();

@@ -2,7 +2,7 @@
 
 use super::broken::BrokenRule;
 use super::home::Queued;
-use super::record::{self, Holder, Slot, Waiter};
+use super::record::{Holder, Record, Slot, Waiter};
 use super::{Acknowledge, Engine, Event, Output};
 use crate::Millis;
 use crate::command::{CommandError, Reply};
@@ -11,10 +11,10 @@ use crate::view::{Member, MemberSet, NodeId};
 use crate::wire::{Message, PutKind};
 
 /// After so many commands in a row from the same other member its user has moved there, and the session follows.
-const MIGRATE_AFTER: u32 = 2;
+const MIGRATE_AFTER: u8 = 2;
 
-/// A move makes the next one harder for so long, in milliseconds, and so many of them together.
-const MOVE_MEMORY: Millis = 10_000;
+/// A move makes the next one harder for so long, in seconds, and so many of them together.
+const MOVE_MEMORY: u16 = 10;
 const MAX_MOVES: u8 = 6;
 
 /// So many sessions follow their users at once: when a member comes back, all of its users do.
@@ -26,16 +26,17 @@ impl Engine {
         if !self.has_lease() {
             return self.stall(slot, queued);
         }
-        let Some(record) = self.sessions.get_mut(slot) else { return };
-        let Some(own) = record.own.as_deref_mut() else { return };
-        // Whoever asked has given up on these: they would only pile up while a holder is silent.
-        own.waiters.retain(|waiter| waiter.deadline > self.now);
-        own.queue.retain(|queued| queued.deadline > self.now);
-        if own.frozen.is_some() {
-            own.queue.push(queued);
-            return;
+        let Some((record, pending)) = self.sessions.owned(slot) else { return };
+        if let Some(pending) = pending {
+            // Whoever asked has given up on these: they would only pile up while a holder is silent.
+            while pending.waiters.pop_front_if(|waiter| waiter.deadline <= self.now).is_some() {}
+            pending.queue.retain(|queued| queued.deadline > self.now);
+            if pending.frozen.is_some() {
+                pending.queue.push(queued);
+                return;
+            }
+            pending.forgetting = false;
         }
-        own.forgetting = false;
         if record.value.as_ref().is_some_and(|value| value.is_expired(self.now)) {
             self.expire(slot);
         }
@@ -50,39 +51,42 @@ impl Engine {
                 self.answer(queued.origin, queued.request, Reply::Error(error));
                 return;
             }
-            let is_touch = self.sessions.get_mut(slot).is_some_and(|record| record.prolong(&change, self.now));
-            if is_touch {
-                self.index(slot);
+            let Some(record) = self.sessions.get_mut(slot) else { return };
+            let before = record.expires_at();
+            if record.prolong(&change, self.now) {
+                self.sessions.index(slot, before);
             } else {
                 self.write(slot, change);
             }
         }
-        let Some(record) = self.sessions.get_mut(slot) else { return };
-        let Some(own) = record.own.as_deref_mut() else { return };
-        own.waiters.push_back(Waiter { origin: queued.origin, request: queued.request, seq: record.seq, reply, deadline: queued.deadline });
-        let moved = own.count_access(self.me, queued.origin, self.now);
-        self.maintain(slot);
-        if moved && self.transfers.len() < MIGRATIONS {
-            if let Some(own) = self.sessions.get_mut(slot).and_then(|record| record.own.as_deref_mut()) {
-                own.moves = (own.moves + 1).min(MAX_MOVES);
+        let Some((record, pending)) = self.sessions.owned(slot) else { return };
+        let moves = record.count_access(self.me, queued.origin, self.now);
+        let Queued { origin, request, deadline, .. } = queued;
+        match pending {
+            Some(pending) => {
+                pending.waiters.push_back(Waiter { origin, request, seq: record.seq, reply, deadline });
+                self.maintain(slot);
             }
-            self.start_handoff(slot, queued.origin);
+            None => self.answer(origin, request, reply),
+        }
+        if moves && self.transfers.len() < MIGRATIONS {
+            if let Some(record) = self.sessions.get_mut(slot) {
+                record.moved((record.moves + 1).min(MAX_MOVES), self.now);
+            }
+            self.start_handoff(slot, origin);
         }
     }
 
     /// Orders one change: applies it here and sends it to all holders.
     pub(super) fn write(&mut self, slot: &Slot, change: Change) {
-        let Some(record) = self.sessions.get_mut(slot) else { return };
-        if record.own.is_none() {
-            return;
-        }
+        let Some((record, pending)) = self.sessions.begin(slot) else { return };
+        let before = record.expires_at();
         record.apply(change.clone(), self.now);
         record.seq += 1;
-        let Some(own) = record.own.as_deref_mut() else { return };
-        let mut everybody = own.set();
+        let mut everybody = pending.set();
         everybody.insert(self.me.id);
         let (term, seq) = (record.term, record.seq);
-        let receivers: Vec<NodeId> = own
+        let receivers: Vec<NodeId> = pending
             .holders
             .iter_mut()
             .filter(|holder| !holder.dropping)
@@ -98,15 +102,14 @@ impl Engine {
                 self.watch_receipt(id, slot, term, seq);
             }
         }
-        self.index(slot);
+        self.sessions.index(slot, before);
     }
 
     /// Does whatever the state of an owned session calls for: adds holders, answers what is acknowledged, confirms a transfer, releases holders
     /// that are no longer wanted, forgets, hands off. Call it after every change; it does nothing twice.
     pub(super) fn maintain(&mut self, slot: &Slot) {
         let (Some(view), me, now) = (self.current(), self.me, self.now) else { return };
-        let Some(record) = self.sessions.get_mut(slot) else { return };
-        let Some(own) = record.own.as_deref_mut() else { return };
+        let Some((record, own)) = self.sessions.begin(slot) else { return };
         let key = &slot.1;
         let (term, seq) = (record.term, record.seq);
         let mut sends: Vec<(NodeId, Message)> = Vec::new();
@@ -118,23 +121,24 @@ impl Engine {
         let mut everybody = own.set();
         everybody.insert(me.id);
         for id in added.iter() {
-            let kind = PutKind::Image(record::image(&record.value, record.granted, now));
+            let kind = PutKind::Image(record.image(now));
             sends.push((id, Message::Put { key: key.clone(), term, seq, kind, holders: everybody }));
         }
 
         // A home without a copy knows of a new owner before that counts as one (R17).
         let home = self.layout.home(slot.0);
-        let is_known = home.is_none_or(|home| home == me.id || own.is_known_to(home) || self.given_up.contains(home));
-        if let Some(home) = home.filter(|home| !is_known && own.told != Some(*home) && !own.set().contains(*home)) {
+        let is_known = home.is_none_or(|home| home == me.id || record.known_to == Some(home) || own.is_held_by(home));
+        let is_told = is_known || home.is_some_and(|home| self.given_up.contains(home));
+        if let Some(home) = home.filter(|home| !is_told && own.told != Some(*home) && !own.set().contains(*home)) {
             own.told = Some(home);
             sends.push((home, Message::Own { key: key.clone(), term }));
         }
-        let acked = own.min_acked(own.set(), seq).filter(|_| is_known);
+        let acked = own.min_acked(own.set(), seq).filter(|_| is_told);
         let answered = match self.config.acknowledge {
             Acknowledge::None => Some(seq),
-            Acknowledge::Received => own.min_received(own.set().without(self.given_up), seq).filter(|_| is_known),
+            Acknowledge::Received => own.min_received(own.set().without(self.given_up), seq).filter(|_| is_told),
             Acknowledge::Applied if self.given_up.is_empty() => acked,
-            Acknowledge::Applied => own.min_acked(own.set().without(self.given_up), seq).filter(|_| is_known),
+            Acknowledge::Applied => own.min_acked(own.set().without(self.given_up), seq).filter(|_| is_told),
         };
         let all = if self.broken.is(BrokenRule::NoReplacementWait) { before } else { answered };
         own.stable = own.stable.max(all);
@@ -173,6 +177,7 @@ impl Engine {
             own.is_quiet(seq)
         };
         let handoff = own.frozen.filter(|_| is_quiet);
+        let is_over = own.is_over(seq) && is_known && settled;
 
         for (to, message) in sends {
             self.send(to, message);
@@ -184,12 +189,14 @@ impl Engine {
             self.out(Output::Event(Event::Expired { key: slot.1.clone() }));
         }
         if settled || forgotten {
-            self.unsettled.remove(slot);
+            self.sweep.settled(slot);
         }
         if forgotten {
             self.forget(slot);
         } else if let Some(target) = handoff {
             self.hand_off(slot, target);
+        } else if is_over {
+            self.sessions.rest(slot);
         }
     }
 
@@ -211,8 +218,8 @@ impl Engine {
 
     /// A holder has acknowledged.
     pub(super) fn handle_ack(&mut self, from: Member, slot: &Slot, term: u64, seq: u64) {
-        let Some(record) = self.sessions.get_mut(slot).filter(|record| record.term == term) else { return };
-        let Some(holder) = record.own.as_deref_mut().and_then(|own| own.active(from.id)) else { return };
+        let Some((_, pending)) = self.sessions.pending(slot).filter(|(record, _)| record.term == term) else { return };
+        let Some(holder) = pending.active(from.id) else { return };
         holder.acked = holder.acked.max(Some(seq));
         holder.imaged = false;
         holder.outstanding = holder.outstanding.saturating_sub(1);
@@ -221,8 +228,8 @@ impl Engine {
 
     /// A holder has received a write, whatever it made of it.
     pub(super) fn handle_receipt(&mut self, from: NodeId, slot: &Slot, term: u64, seq: u64) {
-        let Some(record) = self.sessions.get_mut(slot).filter(|record| record.term == term) else { return };
-        let Some(holder) = record.own.as_deref_mut().and_then(|own| own.active(from)) else { return };
+        let Some((_, pending)) = self.sessions.pending(slot).filter(|(record, _)| record.term == term) else { return };
+        let Some(holder) = pending.active(from) else { return };
         holder.received = holder.received.max(Some(seq));
         self.maintain(slot);
     }
@@ -230,8 +237,7 @@ impl Engine {
     /// A holder could not use a put: it gets an image, one at a time.
     pub(super) fn handle_need(&mut self, from: Member, slot: &Slot, term: u64) {
         let (me, now) = (self.me, self.now);
-        let Some(record) = self.sessions.get_mut(slot).filter(|record| record.term == term) else { return };
-        let Some(own) = record.own.as_deref_mut() else { return };
+        let Some((record, own)) = self.sessions.begin(slot).filter(|(record, _)| record.term == term) else { return };
         let mut everybody = own.set();
         everybody.insert(me.id);
         let Some(holder) = own.active(from.id) else { return };
@@ -239,7 +245,7 @@ impl Engine {
         if !holder.imaged || self.broken.is(BrokenRule::ImagePerNeed) {
             holder.imaged = true;
             holder.outstanding += 1;
-            let kind = PutKind::Image(record::image(&record.value, record.granted, now));
+            let kind = PutKind::Image(record.image(now));
             let seq = record.seq;
             self.send(from.id, Message::Put { key: slot.1.clone(), term, seq, kind, holders: everybody });
         }
@@ -248,11 +254,10 @@ impl Engine {
     /// A holder has dropped its copy.
     pub(super) fn handle_drop_ack(&mut self, from: Member, slot: &Slot, term: u64) {
         let home = self.layout.home(slot.0);
-        let Some(record) = self.sessions.get_mut(slot).filter(|record| record.term == term) else { return };
-        let Some(own) = record.own.as_deref_mut() else { return };
+        let Some((record, own)) = self.sessions.pending(slot).filter(|(record, _)| record.term == term) else { return };
         // A home that drops its copy remembers the owner.
         if own.holders.iter().any(|holder| holder.id == from.id && holder.dropping) {
-            own.known_to = own.known_to.or(Some(from.id).filter(|id| home == Some(*id)));
+            record.known_to = Some(from.id).filter(|id| home == Some(*id)).or(record.known_to);
         }
         own.holders.retain(|holder| !(holder.id == from.id && holder.dropping));
         self.maintain(slot);
@@ -261,82 +266,47 @@ impl Engine {
     /// Ends a session whose time is over.
     fn expire(&mut self, slot: &Slot) {
         self.write(slot, Change::Delete);
-        if let Some(record) = self.sessions.get_mut(slot)
-            && let Some(own) = record.own.as_deref_mut()
-        {
-            own.expiring = Some(record.seq);
+        if let Some((record, pending)) = self.sessions.pending(slot) {
+            pending.expiring = Some(record.seq);
         }
     }
 
     /// The home, which has no copy, knows that this member owns a session.
     pub(super) fn handle_own_ack(&mut self, from: Member, slot: &Slot, term: u64) {
-        let Some(record) = self.sessions.get_mut(slot).filter(|record| record.term == term) else { return };
-        let Some(own) = record.own.as_deref_mut().filter(|own| own.told == Some(from.id)) else { return };
-        own.known_to = Some(from.id);
-        self.maintain(slot);
+        let Some((record, pending)) = self.sessions.pending(slot).filter(|(record, _)| record.term == term) else { return };
+        if pending.told == Some(from.id) {
+            record.known_to = Some(from.id);
+            self.maintain(slot);
+        }
     }
 
     /// Deletes what is at the end of its life (R18), as a write like any other.
     pub(super) fn expire_due(&mut self) {
-        while let Some((at, slot)) = self.deadlines.first().cloned() {
-            if at > self.now || !self.has_lease() {
-                return;
-            }
-            let own = self.sessions.get_mut(&slot).and_then(|record| record.own.as_deref_mut());
-            match own {
-                // The new owner will expire it.
-                Some(own) if own.frozen.is_some() => {
-                    own.deadline = None;
-                    self.deadlines.remove(&(at, slot));
-                }
-                _ => {
+        while self.has_lease() {
+            let Some(over) = self.sessions.next_expired(self.now) else { return };
+            for slot in over {
+                // One that is being handed off is left to its new owner.
+                let Some((_, pending)) = self.sessions.owned(&slot) else { continue };
+                if pending.is_none_or(|pending| pending.frozen.is_none()) {
                     self.expire(&slot);
                     self.maintain(&slot);
-                    self.deadlines.remove(&(at, slot));
                 }
             }
         }
-    }
-
-    /// Keeps the indexes of deadlines and tombstones in step with an owned session.
-    pub(super) fn index(&mut self, slot: &Slot) {
-        let Some(record) = self.sessions.get_mut(slot) else { return };
-        let Some(own) = record.own.as_deref_mut() else { return };
-        let deadline = record.value.as_ref().and_then(|value| value.expires_at);
-        if own.deadline != deadline {
-            if let Some(old) = own.deadline {
-                self.deadlines.remove(&(old, slot.clone()));
-            }
-            if let Some(new) = deadline {
-                self.deadlines.insert((new, slot.clone()));
-            }
-            own.deadline = deadline;
-        }
-        if record.value.is_none() {
-            self.tombstones.insert(slot.clone());
-        } else {
-            self.tombstones.remove(slot);
-        }
-    }
-
-    /// Takes a session that is no longer owned out of the indexes.
-    pub(super) fn unindex(&mut self, slot: &Slot, deadline: Option<crate::Millis>) {
-        if let Some(at) = deadline {
-            self.deadlines.remove(&(at, slot.clone()));
-        }
-        self.tombstones.remove(slot);
-        self.unsettled.remove(slot);
-        self.owned -= 1;
     }
 
     fn forget(&mut self, slot: &Slot) {
         self.resolve_now(slot);
-        let Some(record) = self.sessions.remove(slot) else { return };
-        self.unindex(slot, record.own.and_then(|own| own.deadline));
+        self.sessions.remove(slot);
+    }
+
+    /// Emits an answer for a client of this member.
+    pub(super) fn reply(&mut self, request: u64, reply: Reply) {
+        self.out(Output::Reply { request, reply });
     }
 }
 
-impl super::record::Owning {
+impl Record {
     /// Whether the session's user has moved to `origin`. Each move makes the next one harder for a while, so that a user of two members in turn does
     /// not drag the session to and fro.
     fn count_access(&mut self, me: Member, origin: Member, now: Millis) -> bool {
@@ -345,20 +315,14 @@ impl super::record::Owning {
             return false;
         }
         let count = match self.foreign {
-            Some((id, count)) if id == origin.id => count + 1,
+            Some((id, count)) if id == origin.id => count.saturating_add(1),
             _ => 1,
         };
         self.foreign = Some((origin.id, count));
-        let calm = (now.saturating_sub(self.moved_at) / MOVE_MEMORY).min(u8::MAX.into()) as u8;
-        let moves = self.moves.saturating_sub(calm).min(MAX_MOVES);
-        self.moves = self.moves.min(moves);
-        count >= MIGRATE_AFTER << moves
-    }
-}
-
-impl Engine {
-    /// Emits an answer for a client of this member.
-    pub(super) fn reply(&mut self, request: u64, reply: Reply) {
-        self.out(Output::Reply { request, reply });
+        if self.moves > 0 {
+            let calm = u8::try_from(self.moved_ago(now) / MOVE_MEMORY).unwrap_or(u8::MAX);
+            self.moves = self.moves.saturating_sub(calm).min(MAX_MOVES);
+        }
+        count >= MIGRATE_AFTER << self.moves
     }
 }

@@ -9,7 +9,7 @@ use crate::wire::Message;
 impl Engine {
     /// Takes one message, in the order of its link.
     pub(super) fn receive(&mut self, from: Member, message: Message) {
-        if let Some(key) = message.key().filter(|_| !self.unresolved.is_empty()) {
+        if let Some(key) = message.key().filter(|_| self.resolved.is_some()) {
             self.resolve_now(&slot(key));
         }
         match message {

@@ -1,4 +1,4 @@
-//! What a member remembers of one session (R6): the same for every holder, and more for its owner.
+//! What a member remembers of one session (R6): the same for every holder, and more for its owner while anything is under way.
 
 use std::collections::VecDeque;
 
@@ -17,25 +17,35 @@ pub(super) fn slot(key: &Key) -> Slot {
     (placement::position(key), key.clone())
 }
 
-/// A session, as a holder knows it.
+/// A session, as a holder knows it. There may be millions: it is kept small.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) term: u64,
     pub(super) seq: u64,
-    pub(super) owner: Member,
+    owner_incarnation: u64,
     /// `None`: deleted, or not written yet.
     pub(super) value: Option<Value>,
-    /// When its life ends for its holders should its owner fail, on this member's clock; `None` where nothing says more than the value itself.
-    pub(super) granted: Option<Millis>,
-    /// Who holds it, as its owner last said. Of no meaning where `own` is there.
+    /// At its owner everybody else who may hold it (H), unless it is pending; elsewhere all who hold it, as its owner last said.
     pub(super) holders: MemberSet,
-    /// There exactly at the owner.
-    pub(super) own: Option<Box<Owning>>,
+    owner_id: NodeId,
+    /// This member owns it.
+    pub(super) is_owned: bool,
+    /// For how much longer than `value` says it lives for its holders should its owner fail, in milliseconds.
+    slack: u16,
+    /// At its owner: the home that knows in this term that it is the owner, though it may have no copy.
+    pub(super) known_to: Option<NodeId>,
+    /// How often it has changed hands lately to follow its user, and when it did last, in seconds.
+    pub(super) moves: u8,
+    moved_at: u16,
+    /// Who asked for it last from elsewhere, and how often in a row.
+    pub(super) foreign: Option<(NodeId, u8)>,
+    /// Up to which view it is known here who of its holders is gone.
+    pub(super) seen: u16,
 }
 
-/// What only the owner knows of a session.
+/// What its owner knows of a session while anything is under way with it. At rest all of H have acknowledged the last write, and the home knows.
 #[derive(Debug, Default)]
-pub(super) struct Owning {
+pub(super) struct Pending {
     /// H: everybody else who may hold it.
     pub(super) holders: Vec<Holder>,
     /// The highest number that all of H have acknowledged; never goes back.
@@ -52,18 +62,10 @@ pub(super) struct Owning {
     pub(super) giver: Option<Member>,
     /// The number that all that should hold it in this epoch had to acknowledge before it counted as protected.
     pub(super) settle: Option<u64>,
-    /// The home that knows that this member owns it in this term, and the one that was told so.
-    pub(super) known_to: Option<NodeId>,
+    /// The home that was told who owns it.
     pub(super) told: Option<NodeId>,
     /// The number whose acknowledgement ends the session: its time to live was over.
     pub(super) expiring: Option<u64>,
-    /// How often it has changed hands lately to follow its user, and when it did last.
-    pub(super) moves: u8,
-    pub(super) moved_at: Millis,
-    /// Who asked for it last from elsewhere, and how often in a row.
-    pub(super) foreign: Option<(NodeId, u32)>,
-    /// Under which time it is in the index of deadlines.
-    pub(super) deadline: Option<Millis>,
 }
 
 /// A member of H.
@@ -87,6 +89,11 @@ impl Holder {
     pub(super) fn new(id: NodeId) -> Holder {
         Holder { id, acked: None, received: None, outstanding: 1, imaged: false, dropping: false }
     }
+
+    /// A member that has everything up to `seq`.
+    fn at(id: NodeId, seq: u64) -> Holder {
+        Holder { acked: Some(seq), outstanding: 0, ..Holder::new(id) }
+    }
 }
 
 /// An answer that waits for acknowledgements.
@@ -100,12 +107,45 @@ pub(super) struct Waiter {
     pub(super) deadline: Millis,
 }
 
-/// A value as it travels.
-pub(super) fn image(value: &Option<Value>, granted: Option<Millis>, now: Millis) -> Option<Image> {
-    value.as_ref().map(|value| value.to_image(now, granted))
-}
-
 impl Record {
+    /// A copy of what `owner` owns, not filled in yet.
+    pub(super) fn kept(owner: Member, term: u64, seq: u64, holders: MemberSet) -> Record {
+        Record {
+            term,
+            seq,
+            owner_incarnation: owner.incarnation,
+            value: None,
+            holders,
+            owner_id: owner.id,
+            is_owned: false,
+            slack: 0,
+            known_to: None,
+            moves: 0,
+            moved_at: 0,
+            foreign: None,
+            seen: 0,
+        }
+    }
+
+    /// Who owns it.
+    pub(super) fn owner(&self) -> Member {
+        Member { id: self.owner_id, incarnation: self.owner_incarnation }
+    }
+
+    pub(super) fn set_owner(&mut self, owner: Member) {
+        (self.owner_id, self.owner_incarnation) = (owner.id, owner.incarnation);
+    }
+
+    /// When its life ends.
+    pub(super) fn expires_at(&self) -> Option<Millis> {
+        self.value.as_ref().and_then(|value| value.expires_at)
+    }
+
+    /// As it travels.
+    pub(super) fn image(&self, now: Millis) -> Option<Image> {
+        self.value.as_ref().map(|value| value.to_image(now, self.slack.into()))
+    }
+
     /// Takes a value as it travelled.
     pub(super) fn take_image(&mut self, image: Option<Image>, now: Millis) {
         let slack = image.as_ref().map_or(0, |image| image.slack);
@@ -128,40 +168,55 @@ impl Record {
     }
 
     fn grant(&mut self, slack: Millis) {
-        self.granted = self.value.as_ref().and_then(|value| value.expires_at).map(|at| at.saturating_add(slack));
+        let slack = u16::try_from(slack).unwrap_or(u16::MAX);
+        self.slack = if self.expires_at().is_some() { slack } else { 0 };
     }
 
     /// Prolongs a life as far as the holders grant it anyway; false if they have to be told.
     pub(super) fn prolong(&mut self, change: &Change, now: Millis) -> bool {
         let Change::Retime(Some(ttl)) = change else { return false };
         let until = now.saturating_add(*ttl);
-        let Some(value) = self.value.as_mut() else { return false };
-        let is_granted = value.expires_at.is_some_and(|at| at <= until) && self.granted.is_some_and(|granted| until <= granted);
-        if is_granted {
-            value.expires_at = Some(until);
-        }
-        is_granted
-    }
-
-    /// Another member owns it from now on, which grants nothing that it has not told all holders itself.
-    pub(super) fn end_grant(&mut self) {
-        self.granted = None;
+        let Some(at) = self.value.as_mut().and_then(|value| value.expires_at.as_mut()) else { return false };
+        let Some(added) = until.checked_sub(*at).filter(|added| *added <= self.slack.into()) else { return false };
+        *at = until;
+        self.slack -= added as u16;
+        true
     }
 
     /// Its owner has failed: it may have prolonged the life that far.
     pub(super) fn inherit(&mut self) {
-        if let Some(value) = self.value.as_mut() {
-            value.expires_at = value.expires_at.max(self.granted).filter(|_| value.expires_at.is_some());
+        let slack = Millis::from(std::mem::take(&mut self.slack));
+        if let Some(at) = self.value.as_mut().and_then(|value| value.expires_at.as_mut()) {
+            *at = at.saturating_add(slack);
         }
-        self.end_grant();
+    }
+
+    /// It has changed hands to follow its user, which makes the next time harder.
+    pub(super) fn moved(&mut self, moves: u8, now: Millis) {
+        (self.moves, self.moved_at) = (moves, seconds(now));
+    }
+
+    /// How long ago it changed hands, in seconds; after 18 hours that begins again, which does no harm.
+    pub(super) fn moved_ago(&self, now: Millis) -> u16 {
+        seconds(now).wrapping_sub(self.moved_at)
     }
 }
 
-impl Owning {
-    /// Whether `home` has a copy of this term, or knows who owns it without one.
-    pub(super) fn is_known_to(&self, home: NodeId) -> bool {
-        let has_copy = |holder: &Holder| holder.id == home && (holder.dropping || holder.acked.is_some());
-        self.known_to == Some(home) || self.holders.iter().any(has_copy)
+/// Seconds as far as they fit.
+fn seconds(now: Millis) -> u16 {
+    (now / 1000 % (1 << 16)) as u16
+}
+
+impl Pending {
+    /// That of a session at rest, held by `holders` up to `seq`.
+    pub(super) fn resume(&mut self, holders: MemberSet, seq: u64) {
+        self.holders.extend(holders.iter().map(|id| Holder::at(id, seq)));
+        self.stable = Some(seq);
+    }
+
+    /// Whether `home` has a copy of this term.
+    pub(super) fn is_held_by(&self, home: NodeId) -> bool {
+        self.holders.iter().any(|holder| holder.id == home && (holder.dropping || holder.acked.is_some()))
     }
 
     /// H as a set.
@@ -189,7 +244,24 @@ impl Owning {
     pub(super) fn is_quiet(&self, seq: u64) -> bool {
         self.giver.is_none()
             && self.waiters.is_empty()
-            && self.min_acked(self.set(), seq) >= Some(seq)
-            && self.holders.iter().all(|holder| !holder.dropping && holder.outstanding == 0)
+            && self.holders.iter().all(|holder| holder.acked >= Some(seq) && !holder.dropping && holder.outstanding == 0)
+    }
+
+    /// Whether there is nothing to be remembered beside who holds it.
+    pub(super) fn is_over(&self, seq: u64) -> bool {
+        self.is_quiet(seq)
+            && self.stable >= Some(seq)
+            && self.frozen.is_none()
+            && !self.forgetting
+            && self.queue.is_empty()
+            && self.expiring.is_none()
+    }
+
+    /// Forgets everything, but keeps its memory for the next one.
+    pub(super) fn clear(&mut self) {
+        let (mut holders, mut waiters) = (std::mem::take(&mut self.holders), std::mem::take(&mut self.waiters));
+        holders.clear();
+        waiters.clear();
+        *self = Pending { holders, waiters, ..Pending::default() };
     }
 }

@@ -55,33 +55,32 @@ impl Engine {
 
     /// Keys whose home is here; nothing before the barrier, when this home may not know all of them.
     fn scan_here(&self, from: u64, count: u32) -> Option<ScanPart> {
-        let may_list = ((self.barrier && self.unresolved.is_empty()) || self.broken.is(BrokenRule::ScanBeforeBarrier)) && self.has_lease();
+        let may_list = ((self.barrier && self.resolved.is_none()) || self.broken.is(BrokenRule::ScanBeforeBarrier)) && self.has_lease();
         let view = self.view.as_ref().filter(|_| may_list)?;
         let count = usize::try_from(count).unwrap_or(MAX_PART).clamp(1, MAX_PART);
         let mut keys = Vec::new();
         let mut next = None;
         let mut last = 0;
-        for (visited, (slot, record)) in self.sessions.range((from, Bytes::new())..).enumerate() {
+        for (visited, seen) in self.sessions.from(from).enumerate() {
             // Keys that share a position must not be torn apart.
-            if (keys.len() >= count || visited >= MAX_VISITS) && slot.0 != last {
-                next = Some(slot.0);
+            if (keys.len() >= count || visited >= MAX_VISITS) && seen.position != last {
+                next = Some(seen.position);
                 break;
             }
-            last = slot.0;
-            let lives = match (&record.value, &record.own) {
+            last = seen.position;
+            let lives = match &seen.record.value {
                 // Only the owner's clock says when a life is over: a keeper's may be ahead.
-                (Some(value), own) => own.is_none() || !value.is_expired(self.now),
+                Some(value) => !seen.record.is_owned || !value.is_expired(self.now),
                 // As for reads (R7): a delete that not all have acknowledged may yet come to nothing.
-                (None, Some(own)) => own.stable < Some(record.seq),
-                (None, None) => false,
+                None => seen.record.is_owned && !seen.is_stable(),
             };
-            if lives && self.is_home(slot.0) {
-                keys.push(slot.clone());
+            if lives && self.is_home(seen.position) {
+                keys.push(seen.slot());
             }
         }
         // Of these this home only knows who owns them.
         let lists = !self.broken.is(BrokenRule::ScanWithoutPointers);
-        let unheld = |slot: &&Slot| lists && self.is_home(slot.0) && !self.sessions.contains_key(*slot);
+        let unheld = |slot: &&Slot| lists && self.is_home(slot.0) && !self.sessions.contains(slot);
         let before = next;
         let known =
             self.pointers.range((from, Bytes::new())..).map(|(slot, _)| slot).take_while(|slot| before.is_none_or(|next| slot.0 < next));

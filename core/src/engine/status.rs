@@ -174,17 +174,16 @@ impl Queues {
 }
 
 impl Engine {
-    /// How much waits here. It looks at every session.
+    /// How much waits here.
     pub fn queues(&self) -> Queues {
-        let owned = || self.sessions.values().filter_map(|record| record.own.as_deref());
         Queues {
-            waiters: owned().map(|own| own.waiters.len()).sum(),
-            frozen: owned().map(|own| own.queue.len()).sum(),
+            waiters: self.sessions.all_pending().map(|(_, pending)| pending.waiters.len()).sum(),
+            frozen: self.sessions.all_pending().map(|(_, pending)| pending.queue.len()).sum(),
             at_home: self.homeq.values().map(Vec::len).sum(),
             idle: self.idle.len(),
             reports: self.reports.values().map(Vec::len).sum(),
             scans: self.scans.len(),
-            tombstones: self.tombstones.len(),
+            tombstones: self.sessions.tombstones.len(),
             transfers: self.transfers.len(),
             early: self.links.values().map(super::stream::Link::early_frames).sum(),
         }
@@ -206,7 +205,7 @@ impl Engine {
         let phase = match state {
             _ if self.membership.has_left() => MemberPhase::Left,
             None | Some(MemberState::Join) => MemberPhase::Joining,
-            Some(MemberState::Leave) if self.owned == 0 && self.transfers.is_empty() => MemberPhase::Drained,
+            Some(MemberState::Leave) if self.sessions.owned_count() == 0 && self.transfers.is_empty() => MemberPhase::Drained,
             Some(MemberState::Leave) => MemberPhase::Draining,
             Some(MemberState::Full) if self.membership.is_leaving() => MemberPhase::Draining,
             Some(MemberState::Full) => MemberPhase::Active,
@@ -230,9 +229,9 @@ impl Engine {
             phase,
             is_alone: self.view.as_ref().is_some_and(|view| view.all().len() == 1),
             view: self.view.clone(),
-            owned: self.owned.saturating_sub(self.tombstones.len()),
-            kept: self.sessions.len() - self.owned,
-            unsettled: self.unsettled.len(),
+            owned: self.sessions.owned_count().saturating_sub(self.sessions.tombstones.len()),
+            kept: self.sessions.len() - self.sessions.owned_count(),
+            unsettled: self.sweep.remaining(),
             transfers: self.transfers.len(),
             commands: self.commands.len(),
             barrier: self.barrier,
@@ -243,15 +242,16 @@ impl Engine {
     /// What this member knows of a session; `None` if it holds no record of it.
     pub fn session(&self, key: &Key) -> Option<SessionStatus> {
         let slot = slot(key);
-        let record = self.sessions.get(&slot)?;
+        let seen = self.sessions.look(&slot)?;
+        let record = seen.record;
         Some(SessionStatus {
-            owner: record.owner,
+            owner: record.owner(),
             home: self.layout.home(slot.0),
             term: record.term,
             seq: record.seq,
-            holders: record.own.as_deref().map_or(record.holders, super::record::Owning::set),
+            holders: seen.holders(),
             size: record.value.as_ref().map(|value| value.data.size()),
-            ttl: record.value.as_ref().and_then(|value| value.expires_at).map(|at| at.saturating_sub(self.now)),
+            ttl: record.expires_at().map(|at| at.saturating_sub(self.now)),
         })
     }
 }

@@ -4,7 +4,6 @@ use super::broken::BrokenRule;
 use super::home::Pointer;
 use super::record::{Slot, slot};
 use super::{Engine, Event, Output};
-use crate::command::Key;
 use crate::placement;
 use crate::view::{Member, MemberSet, NodeId, View};
 use crate::wire::{Message, Report, ReportKind};
@@ -12,8 +11,27 @@ use crate::wire::{Message, Report, ReportKind};
 /// How many reports go into one message.
 const SYNC_PART: usize = 512;
 
-/// How many sessions find their owner in one tick.
-const RESOLVE_STEP: usize = 2048;
+/// Most sessions are not reported, so that a step is so many times as long.
+const REPORT_STEPS: usize = 4;
+
+/// What is reported to each member of a view.
+struct Reports(Vec<(NodeId, Vec<Report>)>);
+
+impl Reports {
+    fn of(view: &View) -> Reports {
+        Reports(view.members.keys().map(|id| (*id, Vec::new())).collect())
+    }
+
+    fn add(&mut self, home: Option<NodeId>, report: impl FnOnce() -> Report) {
+        if let Some((_, reports)) = self.0.iter_mut().find(|(id, _)| Some(*id) == home) {
+            reports.push(report());
+        }
+    }
+
+    fn take(&mut self, id: NodeId) -> Vec<Report> {
+        self.0.iter_mut().find(|(other, _)| *other == id).map(|(_, reports)| std::mem::take(reports)).unwrap_or_default()
+    }
+}
 
 /// The best surviving copy of an orphan, in the order in which copies are preferred.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,59 +43,78 @@ struct Copy {
 }
 
 impl Engine {
-    /// Reports to every member of a view that was just adopted; those to this member itself are kept at once.
-    pub(super) fn send_reports(&mut self, view: &View) {
-        let mut by_home: Vec<(NodeId, Vec<Report>)> = view.members.keys().map(|id| (*id, Vec::new())).collect();
-        let mut place = |home: Option<NodeId>, report: Report| {
-            if let Some((_, reports)) = by_home.iter_mut().find(|(id, _)| Some(*id) == home) {
-                reports.push(report);
-            }
-        };
-        for (slot, record) in &self.sessions {
-            let home = self.layout.home(slot.0);
-            let (kind, holders) = match &record.own {
-                Some(own) => {
-                    let known = home.is_some_and(|home| {
-                        own.holders.iter().any(|holder| holder.id == home && !holder.dropping && holder.acked.is_some())
-                    });
-                    if known {
-                        continue;
-                    }
-                    (ReportKind::Owner, own.set())
-                }
-                None if !view.has(record.owner) => (ReportKind::Orphan, record.holders),
-                None => continue,
+    /// Reports, some sessions at a time, to every member of the view that was just adopted; what concerns this member itself is kept at once. What has
+    /// to be reported does not change meanwhile: orphans stay as they are until all have reported, and a living owner tells all that it does.
+    pub(super) fn report_some(&mut self) {
+        let (Some(view), Some(from)) = (self.current(), self.reporting) else { return };
+        let mut reports = Reports::of(&view);
+        let layout = &self.layout;
+        self.reporting = self.sessions.walk(from, self.step * REPORT_STEPS, |seen| {
+            let home = layout.home(seen.position);
+            let record = seen.record;
+            let kind = match record.is_owned {
+                true if home.is_some_and(|home| seen.is_held_by(home)) => return,
+                true => ReportKind::Owner,
+                false if !view.has(record.owner()) => ReportKind::Orphan,
+                false => return,
             };
-            let (term, seq, owner) = (record.term, record.seq, record.owner);
-            place(home, Report { key: slot.1.clone(), kind, term, seq, owner, holders });
+            let (term, seq, owner, holders) = (record.term, record.seq, record.owner(), seen.holders());
+            reports.add(home, || Report { key: seen.slot().1, kind, term, seq, owner, holders });
+        });
+        if self.reporting.is_none() {
+            self.sessions.all_told();
+            self.report_transfers(&mut reports);
         }
+        for report in reports.take(self.me.id) {
+            self.keep_report(self.me, report);
+        }
+        let (epoch, clock, is_last) = (view.version.epoch, self.clock, self.reporting.is_none());
+        let mut others = view.all();
+        others.remove(self.me.id);
+        for id in others.iter() {
+            let mut reports = reports.take(id);
+            while reports.len() > SYNC_PART {
+                let rest = reports.split_off(SYNC_PART);
+                self.send(id, Message::Sync { epoch, clock, last: false, reports });
+                reports = rest;
+            }
+            if !reports.is_empty() {
+                self.send(id, Message::Sync { epoch, clock, last: false, reports });
+            }
+        }
+        if is_last {
+            self.release_reports();
+        }
+    }
+
+    /// What was given away and not confirmed (R13). It comes last: what is given away before has not been reported by its owner.
+    fn report_transfers(&mut self, reports: &mut Reports) {
         for (key, transfer) in self.transfers.iter().filter(|_| !self.broken.is(BrokenRule::TransferNotReported)) {
             let (kind, term, owner) = (ReportKind::Transfer, transfer.term, transfer.owner);
-            place(self.layout.home(slot(key).0), Report { key: key.clone(), kind, term, seq: 0, owner, holders: MemberSet::EMPTY });
+            let report = || Report { key: key.clone(), kind, term, seq: 0, owner, holders: MemberSet::EMPTY };
+            reports.add(self.layout.home(slot(key).0), report);
         }
         if self.broken.is(BrokenRule::TransferReportedOnce) {
             self.transfers.clear();
         }
+    }
+
+    /// Says to all that this was everything.
+    pub(super) fn end_reports(&mut self) {
+        let Some(view) = self.current() else { return };
         let (epoch, clock) = (view.version.epoch, self.clock);
-        let mut messages = Vec::new();
-        for (id, reports) in by_home {
-            if id == self.me.id {
-                reports.into_iter().for_each(|report| self.keep_report(self.me, report));
-                continue;
-            }
-            let mut parts = reports.chunks(SYNC_PART).map(<[Report]>::to_vec).collect::<Vec<_>>();
-            let last_part = parts.pop().unwrap_or_default();
-            for reports in parts {
-                messages.push((id, Message::Sync { epoch, clock, last: false, reports }));
-            }
-            messages.push((id, Message::Sync { epoch, clock, last: true, reports: last_part }));
+        let mut others = view.all();
+        others.remove(self.me.id);
+        for id in others.iter() {
+            self.send(id, Message::Sync { epoch, clock, last: true, reports: Vec::new() });
         }
-        self.hold_reports(messages);
+        self.synced.insert(self.me.id);
+        self.check_barrier();
     }
 
     fn keep_report(&mut self, from: Member, report: Report) {
         self.clock = self.clock.max(report.term);
-        self.reports.entry(report.key.clone()).or_default().push((from, report));
+        self.reports.entry(slot(&report.key)).or_default().push((from, report));
     }
 
     /// A member reports.
@@ -110,7 +147,6 @@ impl Engine {
         self.note_barrier();
         self.unbroken = vec![self.layout.full()];
         self.old_pointers.clear();
-        self.unresolved = self.reports.keys().map(slot).filter(|slot| self.is_home(slot.0)).collect();
         self.resolved = Some((0, 0));
         let waiting: Vec<Slot> = self.homeq.keys().map(slot).filter(|slot| self.is_home(slot.0)).collect();
         for slot in waiting {
@@ -123,22 +159,22 @@ impl Engine {
     /// Finds out who owns the next sessions that members have reported, some at a time: whoever is asked for goes first anyway.
     pub(super) fn resolve_some(&mut self) {
         let Some(view) = self.current().filter(|_| self.resolved.is_some()) else { return };
-        for _ in 0..RESOLVE_STEP {
-            let Some(slot) = self.unresolved.first().cloned() else { break };
+        for _ in 0..self.step {
+            let Some(slot) = self.reports.keys().next().cloned() else { break };
             self.resolve_now(&slot);
         }
-        if self.unresolved.is_empty()
+        if self.reports.is_empty()
             && let Some((taken, appointed)) = self.resolved.take()
         {
-            self.reports.clear();
             self.out(Output::Event(Event::BarrierPassed { epoch: view.version.epoch, taken, appointed }));
         }
     }
 
     /// Finds out who owns a session before anything else happens to it.
     pub(super) fn resolve_now(&mut self, slot: &Slot) {
-        let Some(view) = self.current().filter(|_| self.unresolved.remove(slot)) else { return };
-        let owner = self.resolve(&view, slot);
+        let Some(view) = self.current().filter(|_| self.resolved.is_some()) else { return };
+        let Some(reports) = self.reports.remove(slot) else { return };
+        let owner = self.resolve(&view, slot, reports);
         if let Some((taken, appointed)) = self.resolved.as_mut() {
             match owner {
                 Some(owner) if owner == self.me => *taken += 1,
@@ -149,10 +185,8 @@ impl Engine {
     }
 
     /// Finds out who owns a session, and appoints somebody if nobody does any more.
-    fn resolve(&mut self, view: &View, slot: &Slot) -> Option<Member> {
-        let key: &Key = &slot.1;
-        let reports = self.reports.remove(key).unwrap_or_default();
-        let held = self.sessions.get(slot).map(|record| (record.term, record.owner));
+    fn resolve(&mut self, view: &View, slot: &Slot, reports: Vec<(Member, Report)>) -> Option<Member> {
+        let held = self.sessions.get(slot).map(|record| (record.term, record.owner()));
         let mut live: Option<(u64, Member)> = self.pointers.get(slot).map(|pointer| (pointer.term, pointer.owner));
         let mut top = self.clock;
         let mut best: Option<Copy> = None;
@@ -194,7 +228,7 @@ impl Engine {
         let prior = (best.term, best.seq);
         let owner = view.member(best.holder)?;
         if owner == self.me {
-            self.unsettled.insert(slot.clone());
+            self.sweep.unsettle(slot);
             self.handle_appoint(None, slot, term, prior, holders);
         } else {
             self.appoint(slot, owner, term, prior, holders);

@@ -4,7 +4,7 @@
 use super::Engine;
 use super::broken::BrokenRule;
 use super::home::{Pointer, Transfer};
-use super::record::{self, Holder, Owning, Record, Slot};
+use super::record::{Holder, Pending, Record, Slot};
 use crate::value::Image;
 use crate::view::{Member, MemberSet, MemberState};
 use crate::wire::{Message, PutKind};
@@ -30,9 +30,9 @@ impl Engine {
         if target == self.me || !view.has(target) || !view.is_full(target.id) {
             return;
         }
-        let Some(own) = self.sessions.get_mut(slot).and_then(|record| record.own.as_deref_mut()) else { return };
-        if own.frozen.is_none() && !own.forgetting {
-            own.frozen = Some(target);
+        let Some((_, pending)) = self.sessions.begin(slot) else { return };
+        if pending.frozen.is_none() && !pending.forgetting {
+            pending.frozen = Some(target);
             self.maintain(slot);
         }
     }
@@ -40,24 +40,22 @@ impl Engine {
     /// Gives away a session of which nothing is under way.
     pub(super) fn hand_off(&mut self, slot: &Slot, target: Member) {
         let now = self.now;
-        let unsettled = self.unsettled.contains(slot);
+        let unsettled = self.sweep.leaves(slot);
+        let Some(pending) = self.sessions.disown(slot) else { return };
         let Some(record) = self.sessions.get_mut(slot) else { return };
-        let Some(own) = record.own.take() else { return };
         let prior_term = record.term;
         let term = self.clock.max(prior_term) + 1;
         self.clock = term;
-        let mut holders = if self.broken.is(BrokenRule::HandoffWithoutHolders) { MemberSet::EMPTY } else { own.set() };
+        let mut holders = if self.broken.is(BrokenRule::HandoffWithoutHolders) { MemberSet::EMPTY } else { pending.set() };
         holders.insert(self.me.id);
         record.term = term;
-        record.owner = target;
+        record.set_owner(target);
         record.holders = holders.union(MemberSet::of(target.id));
-        let (seq, image) = (record.seq, record::image(&record.value, record.granted, now));
+        let (seq, moves, image) = (record.seq, record.moves, record.image(now));
         let key = slot.1.clone();
         self.transfers.insert(key.clone(), Transfer { term, owner: target, unsettled });
-        let moves = own.moves;
         self.send_to(target, Message::Handoff { key, term, prior_term, seq, image, holders, moves });
-        self.unindex(slot, own.deadline);
-        for queued in own.queue {
+        for queued in pending.queue {
             self.redirect(queued.origin, queued.request, Some(target.id));
         }
     }
@@ -66,16 +64,16 @@ impl Engine {
     pub(super) fn handle_handoff(&mut self, from: Member, slot: &Slot, handover: Handover) {
         let Handover { term, prior_term, seq, image, mut holders, moves } = handover;
         self.clock = self.clock.max(term);
-        if self.sessions.get(slot).is_some_and(|record| record.term >= term || record.owner == self.me) {
+        if self.sessions.get(slot).is_some_and(|record| record.term >= term || record.is_owned) {
             self.alarm(format!("{from:?} handed off a session in term {term}, which is held in a later one"));
             return;
         }
         holders.insert(from.id);
-        let value = image.map(|image| self.broken.received(image).into_value(self.now));
-        let record = Record { term, seq, owner: self.me, value, granted: None, holders: MemberSet::EMPTY, own: None };
-        self.sessions.insert(slot.clone(), record);
-        let own = Owning { moves, moved_at: self.now, ..Owning::default() };
-        self.become_owner(slot, holders, prior_term, Owning { giver: Some(from), ..own });
+        let mut record = Record::kept(self.me, term, seq, MemberSet::EMPTY);
+        record.value = image.map(|image| self.broken.received(image).into_value(self.now));
+        record.moved(moves, self.now);
+        self.sessions.insert(slot, record);
+        self.become_owner(slot, holders, prior_term, Pending { giver: Some(from), ..Pending::default() });
     }
 
     /// This member holds the best copy of an orphan, and owns it from now on.
@@ -91,26 +89,26 @@ impl Engine {
         let Some(record) = self.sessions.get_mut(slot) else {
             return self.alarm(format!("appointed in term {term} by {from:?} without a copy"));
         };
-        if (record.term, record.seq) != (prior_term, prior_seq) || view.has(record.owner) {
-            let held = (record.term, record.seq, record.owner);
+        if (record.term, record.seq) != (prior_term, prior_seq) || view.has(record.owner()) {
+            let held = (record.term, record.seq, record.owner());
             return self.alarm(format!("appointed by {from:?} for version {prior_term}.{prior_seq}, but {held:?} is held"));
         }
-        (record.term, record.owner) = (term, self.me);
+        record.term = term;
+        record.set_owner(self.me);
         record.inherit();
+        record.known_to = from.map(|from| from.id);
+        let told = record.known_to;
         self.clock = self.clock.max(term);
-        let known_to = from.map(|from| from.id);
-        self.become_owner(slot, holders, prior_term, Owning { giver: from, known_to, told: known_to, ..Owning::default() });
+        self.become_owner(slot, holders, prior_term, Pending { giver: from, told, ..Pending::default() });
     }
 
     /// Puts the mark of the new term on all copies of a session that this member just came to own.
-    fn become_owner(&mut self, slot: &Slot, holders: MemberSet, prior_term: u64, own: Owning) {
+    fn become_owner(&mut self, slot: &Slot, holders: MemberSet, prior_term: u64, pending: Pending) {
         let Some(view) = self.current() else { return };
         let mut holders = holders.and(view.all());
         holders.remove(self.me.id);
-        let Some(record) = self.sessions.get_mut(slot) else { return };
-        let (term, seq) = (record.term, record.seq);
-        record.own = Some(Box::new(Owning { holders: holders.iter().map(Holder::new).collect(), ..own }));
-        self.owned += 1;
+        let Some((term, seq)) = self.sessions.get(slot).map(|record| (record.term, record.seq)) else { return };
+        self.sessions.own(slot, Pending { holders: holders.iter().map(Holder::new).collect(), ..pending });
         self.pointers.remove(slot);
         let mut everybody = holders;
         everybody.insert(self.me.id);
@@ -118,7 +116,7 @@ impl Engine {
             let kind = PutKind::Retag { term: prior_term, seq };
             self.send(id, Message::Put { key: slot.1.clone(), term, seq, kind, holders: everybody });
         }
-        self.index(slot);
+        self.sessions.index(slot, None);
         self.maintain(slot);
         self.release_home_queue(slot);
     }
@@ -126,16 +124,16 @@ impl Engine {
     /// This member owns a session that does not exist yet.
     pub(super) fn own_new(&mut self, slot: &Slot, term: u64, giver: Option<Member>) {
         self.clock = self.clock.max(term);
-        if self.sessions.contains_key(slot) {
+        if self.sessions.contains(slot) {
             return self.alarm(format!("granted in term {term} by {giver:?} a session that is held already"));
         }
-        let known_to = giver.map(|giver| giver.id);
-        let own = Some(Box::new(Owning { giver, known_to, told: known_to, ..Owning::default() }));
-        let record = Record { term, seq: 0, owner: self.me, value: None, granted: None, holders: MemberSet::EMPTY, own };
-        self.sessions.insert(slot.clone(), record);
-        self.owned += 1;
+        let told = giver.map(|giver| giver.id);
+        let mut record = Record::kept(self.me, term, 0, MemberSet::EMPTY);
+        record.known_to = told;
+        self.sessions.insert(slot, record);
+        self.sessions.own(slot, Pending { giver, told, ..Pending::default() });
         self.pointers.remove(slot);
-        self.index(slot);
+        self.sessions.index(slot, None);
         self.maintain(slot);
         self.release_home_queue(slot);
     }
@@ -158,14 +156,25 @@ impl Engine {
     /// A leaving member hands its sessions to their homes, some at a time.
     pub(super) fn hand_off_when_leaving(&mut self) {
         let Some(view) = self.current() else { return };
-        if view.state(self.me.id) != Some(MemberState::Leave) || self.owned == 0 || self.transfers.len() >= LEAVE_WINDOW {
+        let owns = self.sessions.owned_count() > 0;
+        if view.state(self.me.id) != Some(MemberState::Leave) || !owns || self.transfers.len() >= LEAVE_WINDOW {
             return;
         }
         if self.links.values().any(|link| link.unacked_bytes > super::settle::SWEEP_WINDOW) {
             return;
         }
-        let owned = |(slot, record): (&Slot, &Record)| record.own.is_some().then(|| slot.clone());
-        let slots: Vec<Slot> = self.sessions.iter().filter_map(owned).take(LEAVE_WINDOW).collect();
+        // What cannot go now is come back to.
+        let mut slots = Vec::new();
+        let mut next = self.leaving;
+        for (visited, seen) in self.sessions.from(next).enumerate() {
+            next = seen.position;
+            if slots.len() >= LEAVE_WINDOW || visited >= self.step {
+                break;
+            }
+            next += 1;
+            slots.extend(seen.record.is_owned.then(|| seen.slot()));
+        }
+        self.leaving = if next == self.leaving { 0 } else { next };
         for slot in slots {
             if let Some(home) = self.layout.home(slot.0).and_then(|id| view.member(id)) {
                 self.start_handoff(&slot, home);
@@ -176,19 +185,23 @@ impl Engine {
     /// A deleted session goes home, and its home drops the tombstone everywhere when nobody can bring the session back (R14).
     pub(super) fn sweep_tombstones(&mut self) {
         let Some(view) = self.current() else { return };
-        let slots: Vec<Slot> = self.tombstones.iter().take(LEAVE_WINDOW).cloned().collect();
+        let slots: Vec<Slot> = self.sessions.tombstones.iter().take(LEAVE_WINDOW).cloned().collect();
         for slot in slots {
             let home = self.layout.home(slot.0).and_then(|id| view.member(id));
-            let Some(record) = self.sessions.get_mut(&slot) else { continue };
-            let Some(own) = record.own.as_deref_mut() else { continue };
-            if own.frozen.is_some() || own.forgetting || !own.waiters.is_empty() {
+            let is_home = home == Some(self.me);
+            let Some((record, pending)) = self.sessions.owned(&slot) else { continue };
+            let is_busy = |pending: &Pending| pending.frozen.is_some() || pending.forgetting || !pending.waiters.is_empty();
+            if pending.as_deref().is_some_and(is_busy) {
                 continue;
             }
-            if let Some(home) = home.filter(|home| *home != self.me) {
+            let is_acknowledged = pending.is_none_or(|pending| pending.min_acked(pending.set(), record.seq) >= Some(record.seq));
+            if let Some(home) = home.filter(|_| !is_home) {
                 self.start_handoff(&slot, home);
-            } else if self.barrier && (own.min_acked(own.set(), record.seq) >= Some(record.seq) || self.broken.is(BrokenRule::ForgetEarly))
+            } else if self.barrier
+                && (is_acknowledged || self.broken.is(BrokenRule::ForgetEarly))
+                && let Some((_, pending)) = self.sessions.begin(&slot)
             {
-                own.forgetting = true;
+                pending.forgetting = true;
                 self.maintain(&slot);
             }
         }
