@@ -98,18 +98,18 @@ impl Search {
     }
 
     fn have_fewer_sessions(&mut self) {
-        let mut fewer = self.best.schedule.clone();
+        let mut fewer = (*self.best.schedule).clone();
         fewer.setup.crowd = 0;
-        if fewer != self.best.schedule {
+        if fewer != *self.best.schedule {
             self.try_on(fewer);
         }
         let used = self.best.schedule.actions.iter().filter_map(|(_, action)| match action {
             Action::Ask(_, key, _) => Some(key + 1),
             _ => None,
         });
-        let mut fewer = self.best.schedule.clone();
+        let mut fewer = (*self.best.schedule).clone();
         fewer.setup.keys = used.max().unwrap_or(1);
-        if fewer != self.best.schedule {
+        if fewer != *self.best.schedule {
             self.try_on(fewer);
         }
     }
