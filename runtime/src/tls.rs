@@ -82,7 +82,7 @@ impl Tls {
     }
 
     /// Looks at the files once.
-    pub(crate) async fn refresh(&self) {
+    pub async fn refresh(&self) {
         let inner = &*self.inner;
         let read = Files::read(&inner.folder).await;
         let digest = read.as_ref().map_or(0, Files::digest);

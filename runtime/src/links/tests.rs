@@ -7,11 +7,12 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use holdfast_core::wire::{self, Capabilities, Decoder, Ident, Message, WIRE_VERSIONS};
 use holdfast_core::{Member, MemberSet};
+use holdfast_support::certificates::{Authority, SHOP, write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::peers::PeerError;
-use crate::tls::testing::{Authority, SHOP, member, write};
+use crate::tls::testing::member;
 
 #[derive(Debug, Default)]
 struct Map(BTreeMap<String, SocketAddr>);

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use holdfast_support::certificates::{Authority, SHOP, write};
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsConnector;
 
 use super::refusal::Reason;
-use super::testing::{Authority, SHOP, member, write};
+use super::testing::member;
 use super::*;
 
 /// What the accepting and the dialing end make of each other. The dialing end reads one byte: only then does it know.

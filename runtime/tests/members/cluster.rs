@@ -7,13 +7,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use holdfast_core::{Command, Condition, Expiry, MemberState, NodeId, Reply, engine};
+use holdfast_core::{Command, Condition, Expiry, MemberState, NodeId, Place, Reply, engine};
 use holdfast_process::health::Health;
 use holdfast_runtime::arbiter::memory::MemoryArbiter;
 use holdfast_runtime::member::{Member, MemberSettings, Surroundings};
+use holdfast_runtime::place::Locator;
 use holdfast_runtime::proof::{Death, ProofError, Prover};
 use holdfast_runtime::session::SessionHandle;
 use holdfast_runtime::status::{Phase, Status};
+use holdfast_runtime::tls::Tls;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -30,6 +32,8 @@ pub(crate) struct Cluster {
     coroner: Coroner,
     pub(crate) members: BTreeMap<u8, Running>,
     starts: u32,
+    /// Where members run, as far as they are told.
+    places: Places,
     /// What differs from the usual settings.
     tune: fn(&mut engine::Config),
 }
@@ -39,6 +43,19 @@ pub(crate) struct Running {
     name: String,
     arbiter: MemoryArbiter,
     pod_uid: String,
+}
+
+/// What is said of the places of members, by their number.
+type Places = Arc<Mutex<BTreeMap<u8, Place>>>;
+
+/// Tells a member its place, once it is said.
+#[derive(Debug)]
+struct Told(u8, Places);
+
+impl Locator for Told {
+    fn locate(&self) -> BoxFuture<'_, Option<Place>> {
+        std::future::ready(self.1.lock().expect("unpoisoned").get(&self.0).cloned()).boxed()
+    }
 }
 
 /// Knows the pods that are surely dead.
@@ -73,12 +90,18 @@ impl Cluster {
             coroner: Coroner::default(),
             members: BTreeMap::new(),
             starts: 0,
+            places: Places::default(),
             tune: |_| {},
         }
     }
 
     /// Starts the member at this place, in a new pod.
     pub(crate) async fn add(&mut self, id: u8) {
+        self.add_with(id, None).await;
+    }
+
+    /// The same, with this certificate.
+    pub(crate) async fn add_with(&mut self, id: u8, tls: Option<Tls>) {
         self.starts += 1;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let (name, pod_uid) = (format!("shop-{id}"), format!("uid-{}", self.starts));
@@ -94,15 +117,33 @@ impl Cluster {
         let settings = MemberSettings { id: NodeId::new(id).expect("a place"), engine };
         let surroundings = Surroundings {
             listener,
-            tls: None,
+            tls,
             arbiter: Arc::new(arbiter.clone()),
             resolver: self.network.seen_by(&name),
             prover: Arc::new(self.coroner.clone()),
-            locator: None,
+            locator: Some(Arc::new(Told(id, self.places.clone()))),
             health: Health::new(),
         };
         let member = Member::start(&settings, surroundings);
         self.members.insert(id, Running { member, name, arbiter, pod_uid });
+    }
+
+    /// Says in which zone a member runs.
+    pub(crate) fn say_zone(&self, id: u8, zone: &str) {
+        let place = Place { zone: zone.to_owned(), domain: String::new() };
+        self.places.lock().expect("unpoisoned").insert(id, place);
+    }
+
+    /// The owner of a session, and everybody who has a copy, as the members themselves say.
+    pub(crate) async fn holders(&self, key: Bytes) -> (NodeId, BTreeSet<u8>) {
+        let (mut owner, mut holders) = (None, BTreeSet::new());
+        for (id, running) in &self.members {
+            if let Some(session) = running.member.control().session(key.clone()).await.expect("answers") {
+                owner = Some(session.owner.id);
+                holders.insert(*id);
+            }
+        }
+        (owner.expect("somebody holds it"), holders)
     }
 
     /// Ends a member as SIGKILL would: its sockets close, and nobody listens any more.

@@ -6,5 +6,7 @@ mod failure;
 mod links;
 mod membership;
 mod network;
+mod placement;
 mod sessions;
+mod tls;
 mod turmoil;

@@ -1,7 +1,8 @@
 //! What tests and benchmarks share: processes of the runtime on loopback, with a pretend API server and name server around them, requests for them,
-//! and lines that say how far a long command is. Nothing that is shipped depends on it.
+//! certificates for them, and lines that say how far a long command is. Nothing that is shipped depends on it.
 
 pub mod api_server;
+pub mod certificates;
 pub mod member;
 pub mod name_server;
 pub mod progress;
