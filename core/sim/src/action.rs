@@ -38,6 +38,8 @@ pub enum Action {
     LateSwap(usize),
     /// A client of this host asks something of the session with this number.
     Ask(usize, usize, Ask),
+    /// A client of this host reads the session with this number, and has to be answered within so many milliseconds.
+    Expect(usize, usize, u64),
     /// A client of this host lists all sessions, about so many of each member at a time.
     Scan(usize, u32),
     /// From now on everybody asks for so many copies.

@@ -17,14 +17,10 @@ pub enum Where {
     SkippedView,
 }
 
-/// In which schedules it shows that `rule` is broken, and in how many of them it does at the latest; nothing for a rule of which this is not shown.
-///
-/// Of these, the model of the rules found three redundant: `TakeLowest`, `LeaveBeforeBarrier` and `ConfirmTransferEarly`. The others are open: links
-/// that deliver in order and leases leave little room for them (`RestartTerms`, `ForgetEarly`, `ImagePerNeed`, `ServeOverSkippedView`, `BreakPromise`), or no schedule
-/// meets the moment often enough.
+/// In which schedules it shows that `rule` is broken, and in how many of them it does at the latest; nothing for a rule that others make up for.
 pub fn shows(rule: BrokenRule) -> Option<(Where, u64)> {
     use BrokenRule as Rule;
-    use Kind::{Brink, Churn, Expiry, Flood, Hunt, Mixed, Narrow, Wide};
+    use Kind::{Brink, Churn, Expiry, Flood, Hunt, Mixed, Modes, Narrow, Wide};
     use Where::In;
     let shown = match rule {
         Rule::AdoptOlderView => (In(Narrow), 50),
@@ -57,9 +53,42 @@ pub fn shows(rule: BrokenRule) -> Option<(Where, u64)> {
         Rule::NoBacklogLimit => (In(Flood), 20),
         Rule::DropBeforeAck => (Where::Drill(Drill::KeeperLeavesAndOwnerDies), 50),
         Rule::RetryWrites => (Where::Drill(Drill::AnswerLost), 50),
+        Rule::StayFrozen => (Where::Drill(Drill::ReceiverDies), 50),
+        Rule::KeepPointers => (Where::Drill(Drill::HomeReturnsWithoutCopies), 20),
+        Rule::BreakPromise => (Where::Drill(Drill::OwnerHalfHeard), 100),
+        Rule::BarrierWithoutJoiners => (Where::Drill(Drill::JoinerOwns), 100),
+        Rule::TransferReportedOnce => (Where::Drill(Drill::GrantCrossesTwoViews), 100),
+        Rule::DropWithoutWait => (Where::Drill(Drill::DropLost), 100),
+        Rule::ForgetEarly => (Where::Drill(Drill::ExpiryAndOwnerDies), 100),
+        Rule::ImagePerNeed => (Where::Drill(Drill::HolderBehind), 200),
+        Rule::GiveUnconfirmed => (Where::Drill(Drill::ConfirmationLate), 100),
+        Rule::OwnUntold => (Where::Drill(Drill::MovesWithoutCopies), 20),
+        Rule::DropWithoutPointer => (In(Modes), 50),
+        Rule::TakeOutOfOrder => (In(Modes), 150),
         _ => return None,
     };
     Some(shown)
+}
+
+/// What makes up for a rule that is not kept, so that nothing can show it. Such rules are kept all the same: they cost little, and what makes up for
+/// them may change.
+pub fn redundant(rule: BrokenRule) -> Option<&'static str> {
+    match rule {
+        BrokenRule::TakeLowest => Some("all copies have what was answered, as an answer waits for all of H (R7)"),
+        BrokenRule::LeaveBeforeBarrier => Some("a member that leaves holds nothing, so nobody misses what it would report (R16)"),
+        BrokenRule::ConfirmTransferEarly => {
+            Some("the new owner reports what it owns itself, and gives nothing on before all of H know it (R10, R13)")
+        }
+        BrokenRule::RestartTerms => Some(
+            "nothing of an earlier life is left to compare with: copies are dropped and transfers known to have arrived before a session is \
+             forgotten (R13, R14), pointers go with the last copy, and links deliver in order (R4)",
+        ),
+        BrokenRule::ServeOverSkippedView => Some(
+            "a barrier takes all members, so of two homes one has seen where the other served; what this one had it has still, or a pointer \
+             since it was told to drop it (R17). Without that pointer (DropWithoutPointer) the script of the skipped view shows it in schedule 17",
+        ),
+        _ => None,
+    }
 }
 
 /// After how many schedules it is noticed that `rule` is broken, and how; `Err` with their number if it is not.

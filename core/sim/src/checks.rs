@@ -14,6 +14,7 @@ const OVER_LIMIT: u64 = 64 << 10;
 impl World {
     /// At most one member of the arbiter's view owns a session.
     pub(crate) fn check_owners(&mut self) {
+        self.check_expected();
         if !std::mem::take(&mut self.is_touched) {
             return;
         }

@@ -37,6 +37,23 @@ impl World {
         request
     }
 
+    /// This request has to be answered by then.
+    pub(crate) fn expect(&mut self, request: u64, until: u64) {
+        if self.operations.get(&request).is_some_and(|operation| operation.answered.is_none()) {
+            self.expected.insert((until, request));
+        }
+    }
+
+    /// Whatever had to be answered by now is.
+    pub(crate) fn check_expected(&mut self) {
+        while let Some((until, request)) = self.expected.first().copied().filter(|(until, _)| *until <= self.now) {
+            self.expected.remove(&(until, request));
+            if self.operations.get(&request).is_none_or(|operation| operation.answered.is_none()) {
+                self.violate(format!("op{request} is not answered in time"));
+            }
+        }
+    }
+
     /// Clients of `host` create many sessions.
     pub(crate) fn create_crowd(&mut self, host: usize) {
         for key in self.crowd.clone() {

@@ -27,7 +27,7 @@ mod world;
 
 pub use action::{Action, Ask, Pod};
 #[cfg(feature = "broken-rules")]
-pub use broken::{Where, catch, shows};
+pub use broken::{Where, catch, redundant, shows};
 pub use drills::Drill;
 pub use rest::REST_WITHIN;
 pub use schedule::{Schedule, Violation, histories, replay, run, run_kind, run_skipped_view};

@@ -58,6 +58,11 @@ impl World {
             Action::Ask(host, key, ask) => {
                 self.ask(host, self.keys[key % self.keys.len()].clone(), ask.command());
             }
+            Action::Expect(host, key, within) => {
+                let until = self.now + within;
+                let request = self.ask(host, self.keys[key % self.keys.len()].clone(), crate::action::Ask::Get.command());
+                self.expect(request, until);
+            }
             Action::Scan(host, count) => self.scan(host, count, false),
             Action::Copies(copies) => {
                 self.copies = Some(copies);

@@ -27,6 +27,8 @@ pub struct Setup {
     pub crowd: usize,
     /// How many connections share the stream to each member.
     pub connections: u8,
+    /// How many bytes go on one of them before the next ones go on another.
+    pub stripe: u64,
     /// How much may wait for a member before writes are refused, in bytes.
     pub queue_bytes: u64,
     /// How many sessions a member looks at in one go.
@@ -38,7 +40,19 @@ pub struct Setup {
 impl Setup {
     /// A small cluster in which nothing is special.
     pub fn plain(seed: u64, hosts: usize, copies: u8) -> Setup {
-        Setup { seed, hosts, copies, first: 0, keys: 1, crowd: 0, connections: 1, queue_bytes: 1 << 20, step: 4096, broken: None }
+        Setup {
+            seed,
+            hosts,
+            copies,
+            first: 0,
+            keys: 1,
+            crowd: 0,
+            connections: 1,
+            stripe: 1,
+            queue_bytes: 1 << 20,
+            step: 4096,
+            broken: None,
+        }
     }
 
     /// What the seed says.
@@ -57,7 +71,8 @@ impl Setup {
             Kind::Narrow => Setup { keys: 1, hosts: hosts.clamp(3, 4), copies: 1, ..plain },
             Kind::Modes => {
                 let copies = rng.pick(&[0, 0, 0, ALL_OTHERS, 1, 2]);
-                Setup { copies, connections: rng.between(1, 4) as u8, hosts: hosts.clamp(2, 5), ..plain }
+                let connections = rng.between(1, 4) as u8;
+                Setup { copies, connections, stripe: rng.pick(&[1, 200, 2_000]), hosts: hosts.clamp(2, 5), ..plain }
             }
             _ => plain,
         }

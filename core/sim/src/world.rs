@@ -66,6 +66,8 @@ pub(crate) struct World {
     /// Those of the crowd whose creation was acknowledged.
     pub(crate) created: BTreeSet<Key>,
     pub(crate) operations: BTreeMap<u64, Operation>,
+    /// Requests that have to be answered, and by when.
+    pub(crate) expected: BTreeSet<(u64, u64)>,
     pub(crate) scans: BTreeMap<u64, Scan>,
     /// What was done, and when.
     pub(crate) script: Vec<(u64, Action)>,
@@ -102,6 +104,7 @@ impl World {
             crowd,
             created: BTreeSet::new(),
             operations: BTreeMap::new(),
+            expected: BTreeSet::new(),
             scans: BTreeMap::new(),
             script: Vec::new(),
             due: BTreeMap::new(),
@@ -181,7 +184,7 @@ impl World {
         let config = self.setup.config(format!("sim-{host}"), format!("{host}-{}", slot.pod));
         let member = Member { id, incarnation: slot.lives << 16 };
         #[cfg_attr(not(feature = "broken-rules"), expect(unused_mut, reason = "an engine whose rules are all kept is ready as it is"))]
-        let mut engine = Engine::new(config, member, local).with_step(self.setup.step);
+        let mut engine = Engine::new(config, member, local).with_step(self.setup.step).with_stripe(self.setup.stripe);
         #[cfg(feature = "broken-rules")]
         if let Some(rule) = self.setup.broken {
             engine.break_rule(rule);

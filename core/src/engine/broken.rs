@@ -38,6 +38,8 @@ rules! {
     NoResend,
     /// R4: what arrived already is sent again after a reconnect, and taken again.
     TakeTwice,
+    /// R4: messages on several connections are taken as they come, not as they were sent.
+    TakeOutOfOrder,
     /// R5: messages of a member's former life count as the new one's.
     MixIncarnations,
     /// R5: messages of members that are no longer in the view are taken.
@@ -84,12 +86,18 @@ rules! {
     HandoffWithoutQuiet,
     /// R13: a transfer is confirmed when it is received.
     ConfirmTransferEarly,
+    /// R13: a session is given on, or forgotten, although who gave it does not know yet that it arrived.
+    GiveUnconfirmed,
     /// R14: the home forgets a deleted session before everybody has dropped it.
     ForgetEarly,
     /// R14: a new view does not stop the home from forgetting.
     ForgetAcrossViews,
     /// R16: a member leaves before the barrier.
     LeaveBeforeBarrier,
+    /// R17: a home without a copy is not told who owns a session.
+    OwnUntold,
+    /// R17: a home that drops its copy does not remember the owner.
+    DropWithoutPointer,
     /// R18: a copy that travels as an image ends its life too early.
     ExpireEarly,
     /// R18: a copy that travels as an image loses its time to live.

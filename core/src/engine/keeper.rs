@@ -1,6 +1,7 @@
 //! A keeper of a session: takes what its owner sends, in order, and says so (R7, R8).
 
 use super::Engine;
+use super::broken::BrokenRule;
 use super::record::{Record, Slot};
 use crate::view::{Member, MemberSet};
 use crate::wire::{Message, PutKind};
@@ -61,7 +62,9 @@ impl Engine {
             }
             self.sessions.remove(slot);
         }
-        self.point_to(from, slot, term);
+        if !self.broken.is(BrokenRule::DropWithoutPointer) {
+            self.point_to(from, slot, term);
+        }
         self.send_to(from, Message::DropAck { key: slot.1.clone(), term });
     }
 }

@@ -128,6 +128,11 @@ impl Engine {
             return self.receive(from, message);
         }
         link.acknowledged(now, ack);
+        if broken.is(BrokenRule::TakeOutOfOrder) && link.is_ahead(seq) {
+            let nothing = Message::Confirm { epoch: 0 };
+            let _ = link.arrived(seq, nothing, u64::MAX);
+            return self.receive(from, message);
+        }
         let arrived = link.arrived(seq, message, limit);
         self.take_receipts(from.id);
         match arrived {
@@ -150,17 +155,15 @@ impl Engine {
         }
     }
 
-    /// The message that was just sent to `to` is a write whose receipt somebody waits for.
-    pub(super) fn watch_receipt(&mut self, to: NodeId, slot: &Slot, term: u64, seq: u64) {
-        if let Some(link) = self.links.get_mut(&to) {
-            link.watch(slot, term, seq);
-        }
+    /// Somebody waits for the receipt of the message about a session that was just sent to `to`; its number, if there is such a member.
+    pub(super) fn watch_receipt(&mut self, to: NodeId, slot: &Slot, term: u64, seq: u64) -> Option<u64> {
+        self.links.get_mut(&to).map(|link| link.watch(slot, term, seq))
     }
 
     /// Answers those who wait for receipts.
     fn take_receipts(&mut self, id: NodeId) {
-        while let Some((slot, term, seq)) = self.links.get_mut(&id).and_then(Link::next_receipt) {
-            self.handle_receipt(id, &slot, term, seq);
+        while let Some((number, slot, term, seq)) = self.links.get_mut(&id).and_then(Link::next_receipt) {
+            self.handle_receipt(id, number, &slot, term, seq);
         }
     }
 
@@ -215,7 +218,9 @@ impl Engine {
     /// Begins a link. The counters of the one before go on.
     pub(super) fn begin_link(&mut self, peer: Member) {
         let counters = self.ended_links.remove(&peer.id).unwrap_or_default();
-        self.links.insert(peer.id, Link::new(peer, self.now, self.first_terms(), counters));
+        let mut link = Link::new(peer, self.now, self.first_terms(), counters);
+        link.stripe_size = self.stripe;
+        self.links.insert(peer.id, link);
     }
 
     /// What a link that ended has done.

@@ -317,6 +317,8 @@ pub struct Engine {
     ended_links: BTreeMap<NodeId, LinkCounters>,
     /// The wire versions that it speaks.
     versions: (u16, u16),
+    /// How many bytes go on one of several connections before the next ones go on another.
+    stripe: u64,
 
     commands: BTreeMap<u64, ClientCommand>,
     /// Deadlines of commands, in the order of their arrival.
@@ -362,6 +364,7 @@ impl Engine {
             conns: BTreeMap::new(),
             ended_links: BTreeMap::new(),
             versions: WIRE_VERSIONS,
+            stripe: stream::STRIPE,
             commands: BTreeMap::new(),
             command_deadlines: VecDeque::new(),
             idle: BTreeSet::new(),
@@ -377,6 +380,12 @@ impl Engine {
     /// The same, looking at so many sessions in one go: for trying what happens between the steps.
     pub fn with_step(self, step: usize) -> Engine {
         Engine { step, ..self }
+    }
+
+    /// The same, with another number of bytes that go on one of several connections before the next ones go on another: for trying what it does with
+    /// messages that overtake each other.
+    pub fn with_stripe(self, stripe: u64) -> Engine {
+        Engine { stripe, ..self }
     }
 
     /// What is to be done next.

@@ -69,7 +69,7 @@ impl Engine {
             }
             None => self.answer(origin, request, reply),
         }
-        if moves && self.transfers.len() < MIGRATIONS {
+        if moves && self.transfers.len() < MIGRATIONS && self.may_be_given(slot) {
             if let Some(record) = self.sessions.get_mut(slot) {
                 record.moved((record.moves + 1).min(MAX_MOVES), self.now);
             }
@@ -99,7 +99,7 @@ impl Engine {
             let kind = PutKind::Delta(change.clone());
             self.send(id, Message::Put { key: slot.1.clone(), term, seq, kind, holders: everybody });
             if self.config.acknowledge == Acknowledge::Received {
-                self.watch_receipt(id, slot, term, seq);
+                let _ = self.watch_receipt(id, slot, term, seq);
             }
         }
         self.sessions.index(slot, before);
@@ -127,7 +127,8 @@ impl Engine {
 
         // A home without a copy knows of a new owner before that counts as one (R17).
         let home = self.layout.home(slot.0);
-        let is_known = home.is_none_or(|home| home == me.id || record.known_to == Some(home) || own.is_held_by(home));
+        let is_known = home.is_none_or(|home| home == me.id || record.known_to == Some(home) || own.is_held_by(home))
+            || self.broken.is(BrokenRule::OwnUntold);
         let is_told = is_known || home.is_some_and(|home| self.given_up.contains(home));
         if let Some(home) = home.filter(|home| !is_told && own.told != Some(*home) && !own.set().contains(*home)) {
             own.told = Some(home);
@@ -151,21 +152,24 @@ impl Engine {
             && view.has(giver)
         {
             sends.push((giver.id, Message::TransferAck { key: key.clone(), term }));
+            own.confirming = Some((giver.id, u64::MAX)).filter(|_| !self.broken.is(BrokenRule::GiveUnconfirmed));
         }
+        let confirming = own.confirming.filter(|(_, number)| *number == u64::MAX).map(|(giver, _)| giver);
         let settle = *own.settle.get_or_insert(seq);
         let settled = acked >= Some(settle);
 
         let expired = own.expiring.take_if(|seq| own.stable >= Some(*seq));
 
         let is_held = own.min_acked(want, seq) >= Some(seq) && own.stable >= Some(seq);
-        if is_held || self.broken.is(BrokenRule::DropBeforeAck) {
+        let forgets_early = own.forgetting && self.broken.is(BrokenRule::ForgetEarly);
+        if is_held || forgets_early || self.broken.is(BrokenRule::DropBeforeAck) {
             for holder in own.holders.iter_mut().filter(|holder| !holder.dropping && !want.contains(holder.id)) {
                 holder.dropping = true;
                 holder.acked = None;
                 sends.push((holder.id, Message::Drop { key: key.clone(), term }));
             }
         }
-        if self.broken.is(BrokenRule::DropWithoutWait) || (own.forgetting && self.broken.is(BrokenRule::ForgetEarly)) {
+        if self.broken.is(BrokenRule::DropWithoutWait) || forgets_early {
             own.holders.retain(|holder| !holder.dropping);
         }
         let forgotten = own.forgetting && own.holders.is_empty();
@@ -181,6 +185,12 @@ impl Engine {
 
         for (to, message) in sends {
             self.send(to, message);
+        }
+        if let Some(giver) = confirming {
+            let number = self.watch_receipt(giver, slot, term, seq);
+            if let Some((_, pending)) = self.sessions.pending(slot) {
+                pending.confirming = number.map(|number| (giver, number));
+            }
         }
         for waiter in answers {
             self.answer(waiter.origin, waiter.request, waiter.reply);
@@ -226,11 +236,13 @@ impl Engine {
         self.maintain(slot);
     }
 
-    /// A holder has received a write, whatever it made of it.
-    pub(super) fn handle_receipt(&mut self, from: NodeId, slot: &Slot, term: u64, seq: u64) {
+    /// A member has received a write, whatever it made of it, or that what it gave was taken.
+    pub(super) fn handle_receipt(&mut self, from: NodeId, number: u64, slot: &Slot, term: u64, seq: u64) {
         let Some((_, pending)) = self.sessions.pending(slot).filter(|(record, _)| record.term == term) else { return };
-        let Some(holder) = pending.active(from) else { return };
-        holder.received = holder.received.max(Some(seq));
+        pending.confirming.take_if(|confirming| *confirming == (from, number));
+        if let Some(holder) = pending.active(from) {
+            holder.received = holder.received.max(Some(seq));
+        }
         self.maintain(slot);
     }
 

@@ -60,6 +60,8 @@ pub(super) struct Pending {
     pub(super) queue: Vec<Queued>,
     /// Who gave it, and still has to be told that all went well.
     pub(super) giver: Option<Member>,
+    /// The giver was told, by the message with this number, and has not received that.
+    pub(super) confirming: Option<(NodeId, u64)>,
     /// The number that all that should hold it in this epoch had to acknowledge before it counted as protected.
     pub(super) settle: Option<u64>,
     /// The home that was told who owns it.
@@ -240,9 +242,15 @@ impl Pending {
         self.holders.iter().filter(|holder| among.contains(holder.id)).map(received).min().unwrap_or(Some(seq))
     }
 
+    /// Whether whoever gave it knows that all went well. Before that it may neither be given on nor forgotten: what the giver reports of the transfer would
+    /// stand for a session that is nowhere.
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.giver.is_none() && self.confirming.is_none()
+    }
+
     /// Whether all of H have acknowledged `seq`, the home knows who owns it, and nothing else is under way.
     pub(super) fn is_quiet(&self, seq: u64) -> bool {
-        self.giver.is_none()
+        self.is_confirmed()
             && self.waiters.is_empty()
             && self.holders.iter().all(|holder| holder.acked >= Some(seq) && !holder.dropping && holder.outstanding == 0)
     }

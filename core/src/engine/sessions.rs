@@ -78,6 +78,7 @@ impl Present {
             pending.holders.retain(|holder| !gone.contains(holder.id));
             pending.forgetting &= self.keeps_forgetting;
             pending.settle = None;
+            pending.confirming.take_if(|(giver, _)| gone.contains(*giver));
             pending.told = record.known_to;
         }
     }

@@ -17,7 +17,7 @@ use crate::view::{Member, MemberSet};
 use crate::wire::{Encoder, Frame, Message};
 
 /// So many bytes go on one connection before the next ones go on another: what is said in one go leaves in one write.
-const STRIPE: u64 = 64 << 10;
+pub(super) const STRIPE: u64 = 64 << 10;
 
 /// What a message that waits costs beside its bytes.
 const OVERHEAD: u64 = 128;
@@ -34,7 +34,7 @@ pub(super) struct Link {
     /// What was sent and not acknowledged, in order; the last one has the number `next`.
     unacked: VecDeque<Sent>,
     pub(super) unacked_bytes: u64,
-    /// Writes whose receipt somebody waits for: the number of the message, and the session with its term and number.
+    /// Messages whose receipt somebody waits for: the number of the message, and the session with its term and number.
     watched: VecDeque<(u64, Slot, u64, u64)>,
     /// The last message received.
     pub(super) last: u64,
@@ -47,6 +47,8 @@ pub(super) struct Link {
     /// The lane that was used last, and what went on it since.
     current: usize,
     stripe: u64,
+    /// How much goes on one lane before the next.
+    pub(super) stripe_size: u64,
     encoder: Encoder,
     /// What both ends agreed upon; the oldest and least until the peer has introduced itself.
     pub(super) terms: Terms,
@@ -128,6 +130,7 @@ impl Link {
             lanes: Vec::new(),
             current: 0,
             stripe: 0,
+            stripe_size: STRIPE,
             encoder: Encoder::default(),
             terms,
             counters,
@@ -225,7 +228,7 @@ impl Link {
 
     /// The connection for so many bytes: the one used before, until it has had its share; then the one with the least to do.
     fn place(&mut self, length: u64) -> Option<ConnId> {
-        let goes_on = self.lanes.get(self.current).is_some_and(|lane| lane.ready) && self.stripe < STRIPE;
+        let goes_on = self.lanes.get(self.current).is_some_and(|lane| lane.ready) && self.stripe < self.stripe_size;
         if !goes_on {
             let ready = self.lanes.iter().enumerate().filter(|(_, lane)| lane.ready);
             self.current = ready.min_by_key(|(_, lane)| lane.outstanding)?.0;
@@ -251,16 +254,16 @@ impl Link {
         }
     }
 
-    /// Somebody waits for the receipt of the message that was pushed last.
-    pub(super) fn watch(&mut self, slot: &Slot, term: u64, seq: u64) {
+    /// Somebody waits for the receipt of the message that was pushed last, which has this number.
+    pub(super) fn watch(&mut self, slot: &Slot, term: u64, seq: u64) -> u64 {
         self.watched.push_back((self.next, slot.clone(), term, seq));
+        self.next
     }
 
-    /// A write that was watched, and is received.
-    pub(super) fn next_receipt(&mut self) -> Option<(Slot, u64, u64)> {
+    /// A message that was watched, and is received.
+    pub(super) fn next_receipt(&mut self) -> Option<(u64, Slot, u64, u64)> {
         let received = self.next - self.unacked.len() as u64;
-        let (_, slot, term, seq) = self.watched.pop_front_if(|(number, ..)| *number <= received)?;
-        Some((slot, term, seq))
+        self.watched.pop_front_if(|(number, ..)| *number <= received)
     }
 
     /// A message came. It may be a copy, or come before one that was sent earlier on another connection.
@@ -284,6 +287,11 @@ impl Link {
         self.early_bytes += size;
         self.early.insert(seq, (message, size));
         Arrived::Kept
+    }
+
+    /// Whether a message that comes now comes before one that was sent earlier, and for the first time.
+    pub(super) fn is_ahead(&self, seq: u64) -> bool {
+        seq > self.last + 1 && !self.early.contains_key(&seq)
     }
 
     /// The next message, if it came early.

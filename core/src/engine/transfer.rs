@@ -31,10 +31,15 @@ impl Engine {
             return;
         }
         let Some((_, pending)) = self.sessions.begin(slot) else { return };
-        if pending.frozen.is_none() && !pending.forgetting {
+        if pending.frozen.is_none() && !pending.forgetting && pending.is_confirmed() {
             pending.frozen = Some(target);
             self.maintain(slot);
         }
+    }
+
+    /// Whether whoever gave a session that this member owns knows that it arrived.
+    pub(super) fn may_be_given(&mut self, slot: &Slot) -> bool {
+        self.sessions.owned(slot).is_some_and(|(_, pending)| pending.is_none_or(|pending| pending.is_confirmed()))
     }
 
     /// Gives away a session of which nothing is under way.
@@ -190,7 +195,9 @@ impl Engine {
             let home = self.layout.home(slot.0).and_then(|id| view.member(id));
             let is_home = home == Some(self.me);
             let Some((record, pending)) = self.sessions.owned(&slot) else { continue };
-            let is_busy = |pending: &Pending| pending.frozen.is_some() || pending.forgetting || !pending.waiters.is_empty();
+            let is_busy = |pending: &Pending| {
+                pending.frozen.is_some() || pending.forgetting || !pending.is_confirmed() || !pending.waiters.is_empty()
+            };
             if pending.as_deref().is_some_and(is_busy) {
                 continue;
             }
