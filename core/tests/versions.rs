@@ -116,6 +116,7 @@ impl Pair {
                 self.engine(at).handle_swap(now, outcome);
             }
             Output::Reply { request, reply } => drop(self.replies.insert(request, reply)),
+            Output::Reset { .. } => self.disconnect_all(at),
             _ => {}
         }
     }
@@ -172,6 +173,10 @@ impl Pair {
 
     fn kill(&mut self, at: usize) {
         self.engines[at] = None;
+        self.disconnect_all(at);
+    }
+
+    fn disconnect_all(&mut self, at: usize) {
         let conns: Vec<u64> = self.conns.iter().filter(|(_, ends)| ends.contains(&at)).map(|(conn, _)| *conn).collect();
         conns.into_iter().for_each(|conn| self.disconnect(conn, Some(at)));
     }

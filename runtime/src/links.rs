@@ -27,8 +27,8 @@ use crate::tls::{Side, Tls};
 use connection::Connection;
 use outbox::Outbox;
 
-/// How long a TCP handshake may take.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a TCP handshake may take. A lost first packet is sent again only after a second: it is better to begin anew.
+const DIAL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Connections that were accepted and are open, for each one that a link has: four times what the largest cluster needs, because a peer that reconnects
 /// holds two for a moment.

@@ -195,11 +195,11 @@ impl Engine {
             self.announce_end(view);
             return self.leave_for_good();
         }
-        let was_heard = self.links.values().any(|link| link.was_connected);
+        let heard_all = self.hears_all_voters();
         self.lose_commands();
         self.forget_everything();
         self.me = Member { id: self.me.id, incarnation: self.me.incarnation.wrapping_add(1) };
-        self.membership.rejoin(self.now, self.config.failure_timeout, was_heard);
+        self.membership.rejoin(self.now, self.config.failure_timeout, heard_all);
         self.out(Output::Reset { member: self.me });
     }
 

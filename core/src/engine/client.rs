@@ -159,9 +159,12 @@ impl Engine {
 
     /// Answers what is not done in time, and forgets what waits here for members that have given up.
     pub(super) fn time_out_commands(&mut self) {
-        while let Some((_, request)) = self.command_deadlines.pop_front_if(|(deadline, _)| *deadline <= self.now) {
+        // A member that stays out of the view says so soon: the application may have been asked at another one before the whole time is over.
+        let early = if self.is_long_out() { self.config.ack_timeout.saturating_sub(self.config.failure_timeout) } else { 0 };
+        let due = self.now + early;
+        while let Some((_, request)) = self.command_deadlines.pop_front_if(|(deadline, _)| *deadline <= due) {
             // A request number may be in use again: only its own deadline counts.
-            if self.commands.get(&request).is_none_or(|command| command.deadline > self.now) {
+            if self.commands.get(&request).is_none_or(|command| command.deadline > due) {
                 continue;
             }
             let error = match &self.view {

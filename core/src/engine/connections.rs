@@ -45,6 +45,7 @@ impl Engine {
     pub fn handle_dial_failed(&mut self, now: Millis, peer: NodeId, refused: bool) {
         self.now = now;
         let Some(link) = self.links.get_mut(&peer) else {
+            self.membership.approach.dial_failed(now, peer, refused);
             if refused {
                 self.note_dead(peer);
             }
@@ -113,6 +114,7 @@ impl Engine {
         }
         connection.peer = Some(ident.member);
         connection.terms = Some(Terms { version, connections, packs });
+        self.membership.approach.met(self.now, ident.member.id);
         if let Some(link) = self.links.get_mut(&ident.member.id) {
             link.dialing_since = None;
             let entry = self.view.as_ref().and_then(|view| view.members.get(&ident.member.id));
@@ -203,20 +205,22 @@ impl Engine {
         }
     }
 
-    /// Asks for connections to members to which there are too few.
+    /// Asks for connections to members to which there are too few, or none on which anything comes: what a network has swallowed for long, TCP tries again
+    /// only after as long again.
     pub(super) fn dial_due(&mut self) {
-        let (now, me) = (self.now, self.me);
+        let (now, me, failure_timeout) = (self.now, self.me, self.config.failure_timeout);
         let Some(view) = self.current() else { return };
         let mut due = Vec::new();
         for (id, link) in &mut self.links {
             let is_overdue = link.dialing_since.is_some_and(|since| now.saturating_sub(since) > UNBOUND_LIMIT);
-            let is_full = link.lanes.len() >= usize::from(link.terms.connections);
+            let is_silent = link.is_connected() && now.saturating_sub(link.last_heard) > failure_timeout;
+            let is_full = link.lanes.len() >= usize::from(link.terms.connections) && !is_silent;
             if is_full || (link.dialing_since.is_some() && !is_overdue) {
                 continue;
             }
             let courtesy = match (me.id > *id, link.is_connected(), link.was_connected) {
-                (true, true, _) => MORE_COURTESY,
-                (true, false, false) => DIAL_COURTESY,
+                (true, true, _) if !is_silent => MORE_COURTESY,
+                (true, true, _) | (true, false, false) => DIAL_COURTESY,
                 _ => 0,
             };
             if now >= link.dial_at + courtesy {

@@ -2,6 +2,7 @@
 //! surely dead goes first, the better connected side proposes first, and a member that was slow itself suspects itself first.
 
 use super::broken::BrokenRule;
+use super::stream::Link;
 use super::{Engine, Event, Output};
 use crate::Millis;
 use crate::view::{Member, MemberSet, MemberState, NodeId, View};
@@ -10,10 +11,7 @@ use crate::view::{Member, MemberSet, MemberState, NodeId, View};
 const STAGGER: Millis = 60;
 
 /// How often proof of death is looked for, in milliseconds.
-const PROOF_INTERVAL: Millis = 1_000;
-
-/// A joiner that has never been connected gets so many times longer: its name may not be known everywhere yet.
-const JOINER_PATIENCE: Millis = 5;
+pub(super) const PROOF_INTERVAL: Millis = 1_000;
 
 /// How late this member may count as, and how long it has to be on time to count as a little less so, in milliseconds. Each time late makes it more patient with
 /// others by half of `failure_timeout`.
@@ -47,6 +45,7 @@ impl Engine {
     /// Beyond doubt, this life of a member has ended.
     pub fn handle_proof_of_death(&mut self, now: Millis, member: Member) {
         self.now = now;
+        self.membership.approach.note_death(member);
         if let Some(link) = self.links.get_mut(&member.id).filter(|link| link.peer == member) {
             link.proven_dead = true;
             self.detect_failures();
@@ -60,12 +59,10 @@ impl Engine {
         let now = self.now;
         let patience = self.config.failure_timeout * (2 + self.health.lateness) / 2;
         let mut found = Vec::new();
-        for (id, link) in &mut self.links {
+        for link in self.links.values_mut() {
             let silent = now.saturating_sub(link.last_heard);
-            let is_new = !link.was_connected && view.state(*id) == Some(MemberState::Join);
-            let limit = if is_new { self.config.failure_timeout * JOINER_PATIENCE } else { patience };
             let is_gone = !link.is_connected() && link.refused && link.was_connected;
-            if !(silent > limit || is_gone || link.proven_dead) {
+            if !(silent > patience || is_gone || link.proven_dead) {
                 link.suspected_at = None;
                 continue;
             }
@@ -88,6 +85,13 @@ impl Engine {
         }
     }
 
+    /// Whether this member has heard all voters of its view of late.
+    pub(super) fn hears_all_voters(&self) -> bool {
+        let voters = self.view.as_ref().map(|view| view.voters()).unwrap_or_default();
+        let is_heard = |link: &Link| link.was_connected && self.now.saturating_sub(link.last_heard) <= self.config.failure_timeout / 2;
+        self.links.values().filter(|link| voters.contains(link.peer.id)).all(is_heard)
+    }
+
     /// The member to evict now, and whether its death is proven.
     pub(super) fn to_evict(&self, view: &View) -> Option<(NodeId, bool)> {
         let voters = view.voters();
@@ -96,10 +100,13 @@ impl Engine {
         let is_voter = voters.contains(self.me.id) || self.broken.is(BrokenRule::JoinerEvicts);
         let rank = heard.iter().position(|id| id == self.me.id).unwrap_or(heard.len()) as Millis;
         let is_minority = heard.len() * 2 < voters.len();
-        let candidate = |link: &super::stream::Link| {
+        let silent =
+            self.links.values().filter(|link| voters.contains(link.peer.id) && link.suspected_at.is_some() && !link.proven_dead).count();
+        let is_hopeless = is_minority && silent > usize::from(view.budget);
+        let candidate = |link: &Link| {
             let id = link.peer.id;
             let since = link.suspected_at?;
-            let has_budget = view.budget >= 1
+            let has_budget = (view.budget >= 1 && !is_hopeless)
                 || self.broken.is(BrokenRule::EvictWithoutBudget)
                 || (self.broken.is(BrokenRule::JoinerEvicts) && !voters.contains(self.me.id));
             let may_suspect = is_voter && (has_budget || view.state(id) == Some(MemberState::Join));

@@ -1,6 +1,7 @@
 //! How this member comes into the view, changes it and leaves it: one compare-and-swap at a time, each on a version that the arbiter has shown,
 //! never assuming anything of one whose outcome is unknown (R2, R3, R15, R16).
 
+use super::approach::Approach;
 use super::broken::BrokenRule;
 use super::{Engine, Event, Output};
 use crate::Millis;
@@ -9,8 +10,11 @@ use crate::view::{Member, MemberState, NodeId, Place, Version, View, ViewEntry};
 /// How long to wait before the arbiter is asked again, in milliseconds.
 const RETRY: Millis = 200;
 
-/// The wait before a member joins again stops doubling here: at 16 times the failure timeout.
-const MAX_FALLEN: u32 = 6;
+/// The longest time between two looks at the arbiter of a member that waits to meet the others, in milliseconds.
+const LONGEST_LOOK: Millis = 2_000;
+
+/// How often a member that may not answer looks whether it was thrown out, in milliseconds.
+const DOUBTFUL_LOOK: Millis = 1_000;
 
 /// What became of a [`Output::SwapView`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,14 +32,18 @@ pub enum SwapOutcome {
 pub(super) struct Membership {
     /// The arbiter's last answer since the last proposal, for a member that is not in a view.
     register: Option<View>,
+    /// When that was.
+    shown_at: Millis,
     /// An answer of the arbiter is awaited.
     is_waiting: bool,
     must_read: bool,
     /// On which version the last proposal was made.
     expected: Version,
     next_try: Millis,
-    attempts: u64,
-    /// How often in a row it fell out without having met anybody.
+    /// This member tried to join under its incarnation, which may still come about.
+    is_spent: bool,
+    pub(super) approach: Approach,
+    /// How often in a row it fell out while it did not hear all others.
     fallen: u32,
     /// Since when it is a joiner.
     since: Millis,
@@ -52,11 +60,13 @@ impl Membership {
     pub(super) fn new(now: Millis) -> Membership {
         Membership {
             register: None,
+            shown_at: now,
             is_waiting: false,
             must_read: true,
             expected: Version::default(),
             next_try: now,
-            attempts: 0,
+            is_spent: false,
+            approach: Approach::default(),
             fallen: 0,
             since: now,
             is_leaving: false,
@@ -79,14 +89,15 @@ impl Membership {
         self.is_leaving
     }
 
-    /// It fell out of the view and has taken a new incarnation. It waits a little before it joins: the others first find new owners for what it had, and
-    /// a joiner that they cannot reach would hold that up. Who falls out again without having met anybody waits longer each time.
-    pub(super) fn rejoin(&mut self, now: Millis, failure_timeout: Millis, was_heard: bool) {
-        self.fallen = if was_heard { 0 } else { (self.fallen + 1).min(MAX_FALLEN) };
+    /// It fell out of the view and has taken a new incarnation. It waits a little before it joins: the others first find new owners for what it had. If it
+    /// did not hear them all, it is the worse for it, and waits longer each time for those that it does not meet.
+    pub(super) fn rejoin(&mut self, now: Millis, failure_timeout: Millis, heard_all: bool) {
+        self.fallen = if heard_all { 0 } else { self.fallen.saturating_add(1) };
         self.register = None;
         self.must_read = true;
-        self.next_try = now + ((failure_timeout / 4) << self.fallen);
-        self.attempts = 0;
+        self.next_try = now + failure_timeout / 4;
+        self.is_spent = false;
+        self.approach = Approach::default();
         self.since = now;
     }
 
@@ -99,6 +110,9 @@ impl Engine {
     /// The arbiter has said by itself, perhaps late, that this was the view.
     pub fn handle_watched(&mut self, now: Millis, view: View) {
         self.now = now;
+        if self.membership.register.as_ref().is_some_and(|register| register.version < view.version) {
+            self.membership.register = Some(view.clone());
+        }
         self.adopt(view);
         self.drive_membership();
     }
@@ -128,6 +142,7 @@ impl Engine {
                 // Refused for another reason than a newer view: to insist at once would be a storm.
                 self.membership.next_try = now + RETRY;
                 self.membership.register = Some(view);
+                self.membership.shown_at = now;
             }
             SwapOutcome::Done(view) | SwapOutcome::Conflict(view) => self.see(view),
             SwapOutcome::Unknown => {
@@ -166,8 +181,14 @@ impl Engine {
 
     fn see(&mut self, view: View) {
         self.membership.register = Some(view.clone());
+        self.membership.shown_at = self.now;
         self.adopt(view);
         self.drive_membership();
+    }
+
+    /// Whether this member is in no view for so long that joining is not a matter of a moment.
+    pub(super) fn is_long_out(&self) -> bool {
+        self.view.is_none() && self.now.saturating_sub(self.membership.since) >= self.config.failure_timeout
     }
 
     /// Proposes whatever the state calls for.
@@ -175,7 +196,8 @@ impl Engine {
         if self.membership.has_left || self.membership.is_waiting || self.now < self.membership.next_try {
             return;
         }
-        if self.membership.must_read {
+        let is_in_doubt = self.asks_for_lease() && self.now - self.membership.shown_at >= DOUBTFUL_LOOK;
+        if self.membership.must_read || is_in_doubt {
             self.membership.is_waiting = true;
             return self.out(Output::ReadView);
         }
@@ -185,22 +207,33 @@ impl Engine {
         }
     }
 
-    /// A member that is in no view puts itself into the one that the arbiter has shown.
+    /// A member that is in no view meets those that are, and puts itself into the one that the arbiter has shown.
     fn join(&mut self) {
         if self.membership.is_leaving {
             return self.leave_for_good();
         }
-        let Some(register) = self.membership.register.take() else {
-            self.membership.must_read = true;
-            return;
-        };
-        if self.membership.attempts > 0 {
+        if std::mem::take(&mut self.membership.is_spent) {
             // The last attempt may still come about: what it would put there must not be taken for this one.
             self.me = Member { id: self.me.id, incarnation: self.me.incarnation.wrapping_add(1) };
             self.conns.clear();
+            self.membership.approach = Approach::default();
             self.out(Output::Reset { member: self.me });
         }
-        self.membership.attempts += 1;
+        let Some(register) = self.membership.register.clone() else {
+            self.membership.must_read = true;
+            return;
+        };
+        let age = self.now - self.membership.shown_at;
+        let waited = self.approach(&register, self.membership.fallen);
+        if age > waited.map_or(RETRY, |waited| (waited / 4).clamp(RETRY, LONGEST_LOOK)) {
+            self.membership.must_read = true;
+            return self.drive_membership();
+        }
+        if waited.is_some() {
+            return;
+        }
+        self.membership.register = None;
+        self.membership.is_spent = true;
         let mut view = next(&register);
         if register.version == Version::default() {
             view.copies = self.membership.copies.unwrap_or(self.config.copies);

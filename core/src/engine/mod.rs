@@ -12,6 +12,7 @@
 //! The rules that it follows have numbers, R1 to R18; docs/protocol.md states them.
 
 mod adopt;
+mod approach;
 mod broken;
 mod client;
 mod connections;

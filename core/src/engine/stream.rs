@@ -23,7 +23,7 @@ pub(super) const STRIPE: u64 = 64 << 10;
 const OVERHEAD: u64 = 128;
 
 /// The shortest and the longest time between two attempts to connect, in milliseconds.
-pub(super) const DIAL_BACKOFF: (Millis, Millis) = (50, 1_000);
+pub(super) const DIAL_BACKOFF: (Millis, Millis) = (50, 500);
 
 /// The stream to one life of one member.
 #[derive(Debug)]

@@ -41,7 +41,7 @@ pub(crate) struct Cluster {
 pub(crate) struct Running {
     pub(crate) member: Member,
     name: String,
-    arbiter: MemoryArbiter,
+    pub(crate) arbiter: MemoryArbiter,
     pod_uid: String,
 }
 

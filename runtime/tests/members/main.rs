@@ -6,6 +6,7 @@ mod failure;
 mod links;
 mod membership;
 mod network;
+mod parted;
 mod placement;
 mod sessions;
 mod tls;

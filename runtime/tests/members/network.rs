@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -13,6 +15,10 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::sleep;
+
+/// After so long, whoever makes a connection gives up.
+const HANDSHAKE: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Network(Arc<Mutex<State>>);
@@ -23,6 +29,7 @@ struct State {
     members: BTreeMap<String, (SocketAddr, bool)>,
     proxies: BTreeMap<(String, SocketAddr), Proxy>,
     silent: BTreeSet<String>,
+    parted: BTreeSet<String>,
 }
 
 impl Network {
@@ -53,6 +60,19 @@ impl Network {
         for proxy in state.proxies.values() {
             proxy.silent.send_replace(state.silent.iter().any(|name| proxy.concerns(name)));
         }
+    }
+
+    /// As [`Network::set_silent`], but as a network does it that throws packets away: no connection can be made, and those that there were stay silent when
+    /// it is over, since TCP sends again only after as long as it has waited.
+    pub(crate) fn part(&self, name: &str, parted: bool) {
+        if parted {
+            self.state().parted.insert(name.to_owned());
+        } else {
+            let mut state = self.state();
+            state.parted.remove(name);
+            state.proxies.values().filter(|proxy| proxy.concerns(name)).for_each(Proxy::leave);
+        }
+        self.set_silent(name, parted);
     }
 
     /// The network as this member sees it.
@@ -89,6 +109,11 @@ struct Seen {
 impl PeerResolver for Seen {
     fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<SocketAddr, PeerError>> {
         async move {
+            let is_parted = [&self.from, name].into_iter().any(|end| self.network.state().parted.contains(end));
+            if is_parted {
+                sleep(HANDSHAKE).await;
+                return Err(PeerError::Lookup { name: name.to_owned(), reason: "no answer".to_owned() });
+            }
             let way = self.network.way(&self.from, name).await;
             way.ok_or_else(|| PeerError::Lookup { name: name.to_owned(), reason: "no such pod".to_owned() })
         }
@@ -103,6 +128,8 @@ struct Proxy {
     ends: [String; 2],
     addr: SocketAddr,
     silent: watch::Sender<bool>,
+    /// Of the connections that there are: nothing will ever come through again.
+    left: Arc<Mutex<Arc<AtomicBool>>>,
     open: Arc<Mutex<Vec<AbortHandle>>>,
     accepting: JoinHandle<()>,
 }
@@ -113,7 +140,8 @@ impl Proxy {
         let addr = listener.local_addr().expect("bound");
         let (silent, hush) = watch::channel(false);
         let open: Arc<Mutex<Vec<AbortHandle>>> = Arc::default();
-        let tasks = open.clone();
+        let left: Arc<Mutex<Arc<AtomicBool>>> = Arc::default();
+        let (tasks, is_left) = (open.clone(), left.clone());
         let accepting = tokio::spawn(async move {
             loop {
                 let (inside, _) = listener.accept().await.expect("accepts");
@@ -124,16 +152,22 @@ impl Proxy {
                     stream.set_nodelay(true).expect("a TCP socket");
                 }
                 let ((from_a, to_a), (from_b, to_b)) = (inside.into_split(), outside.into_split());
-                let forth = tokio::spawn(carry(from_a, to_b, hush.clone()));
-                let back = tokio::spawn(carry(from_b, to_a, hush.clone()));
+                let left = is_left.lock().expect("unpoisoned").clone();
+                let forth = tokio::spawn(carry(from_a, to_b, hush.clone(), left.clone()));
+                let back = tokio::spawn(carry(from_b, to_a, hush.clone(), left));
                 tasks.lock().expect("unpoisoned").extend([forth.abort_handle(), back.abort_handle()]);
             }
         });
-        Self { ends, addr, silent, open, accepting }
+        Self { ends, addr, silent, left, open, accepting }
     }
 
     fn concerns(&self, name: &str) -> bool {
         self.ends.iter().any(|end| end == name)
+    }
+
+    fn leave(&self) {
+        let left = std::mem::take(&mut *self.left.lock().expect("unpoisoned"));
+        left.store(true, Ordering::Relaxed);
     }
 
     fn tear(&self) {
@@ -148,10 +182,14 @@ impl Drop for Proxy {
     }
 }
 
-async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut silent: watch::Receiver<bool>) {
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut silent: watch::Receiver<bool>, left: Arc<AtomicBool>) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        if silent.wait_for(|silent| !silent).await.is_err() || to.write_all(&buffer[..length]).await.is_err() {
+        let wakes = silent.wait_for(|silent| !silent).await.is_ok();
+        if left.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        if !wakes || to.write_all(&buffer[..length]).await.is_err() {
             return;
         }
     }
