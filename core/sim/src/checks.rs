@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use holdfast_core::engine::MemberPhase;
 use holdfast_core::{Command, Key, MemberSet};
 
-use crate::history::{MAX_OPERATIONS, Operation, Verdict, judge};
+use crate::history::{MAX_OPERATIONS, Operation, Verdict, judge_told};
 use crate::world::World;
 
 /// How much may wait for one member beyond `queue_bytes`, beside what all sessions take, in bytes: what is no write, such as answers and reports.
@@ -144,7 +144,7 @@ impl World {
                 self.stats.undecided += 1;
                 continue;
             }
-            let verdict = judge(&operations, self.rested);
+            let verdict = judge_told(&operations, self.rested, Some(self.last_failure));
             self.stats.undecided += u64::from(verdict == Verdict::Undecided);
             if verdict == Verdict::Violated {
                 let lines: String = operations.iter().map(|operation| format!("\n  {operation}")).collect();

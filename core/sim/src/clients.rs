@@ -37,6 +37,15 @@ impl World {
         request
     }
 
+    /// Somebody is told that the life of a session was over.
+    pub(crate) fn expired(&mut self, key: Key) {
+        self.stats.expired += 1;
+        let begins = |operation: &&Operation| operation.key == key && operation.sets_life();
+        let begun = self.operations.values().find(begins).map_or(self.now, |operation| operation.invoked);
+        self.sequence += 1;
+        self.operations.insert(self.sequence, Operation::expired(key, begun, self.now));
+    }
+
     /// This request has to be answered by then.
     pub(crate) fn expect(&mut self, request: u64, until: u64) {
         if self.operations.get(&request).is_some_and(|operation| operation.answered.is_none()) {

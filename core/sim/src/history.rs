@@ -17,7 +17,7 @@ use holdfast_core::{Command, Condition, Expiry, Key, Reply};
 pub struct Operation {
     /// The session.
     pub key: Key,
-    /// What was asked; `None` is a loss that the number of failures excuses.
+    /// What was asked; `None` is a loss that the number of failures excuses or, with an answer, that somebody was told of the end of a life.
     pub command: Option<Command>,
     /// When it was asked.
     pub invoked: u64,
@@ -42,6 +42,15 @@ impl Operation {
         Operation { key, command: None, invoked, answered: None, reply: None, until, older_than }
     }
 
+    /// Somebody was told at this moment that the life of the session, which was given to it after `invoked`, was over.
+    pub fn expired(key: Key, invoked: u64, at: u64) -> Operation {
+        Operation { answered: Some(at), ..Operation::loss(key, invoked, None, 0) }
+    }
+
+    fn is_end(&self) -> bool {
+        self.command.is_none() && self.answered.is_some()
+    }
+
     /// Whether it gives the session an end of its life.
     pub(crate) fn sets_life(&self) -> bool {
         matches!(
@@ -55,6 +64,9 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let short = |text: String| if text.len() > 120 { format!("{}...", &text[..120]) } else { text };
         let Some(command) = &self.command else {
+            if let Some(at) = self.answered {
+                return write!(f, "[..{at}] its life is over");
+            }
             return write!(f, "[{}..{:?}] what is older than {} may be lost", self.invoked, self.until, self.older_than);
         };
         match (self.answered, &self.reply) {
@@ -123,13 +135,18 @@ pub enum Verdict {
 /// Whether some order of `operations`, all on one session, explains all the answers. Whatever has an end of its life must have come to it in time
 /// once nothing is under way any more, which is from `rested` on.
 pub fn judge(operations: &[Operation], rested: Option<u64>) -> Verdict {
+    judge_told(operations, rested, None)
+}
+
+/// The same; lives that end after `told_after` only end where somebody is told so.
+pub fn judge_told(operations: &[Operation], rested: Option<u64>, told_after: Option<u64>) -> Verdict {
     assert!(operations.len() <= MAX_OPERATIONS, "{} operations are too many", operations.len());
     // Those with an answer first: an unanswered one is only worth a try where nothing else explains the next answer.
     let mut operations = with_unseen_values_alike(operations);
     operations.sort_by_key(|operation| (operation.answered.is_none(), operation.answered, operation.invoked));
     let must = operations.iter().filter(|operation| operation.answered.is_some()).count();
-    let has_losses = operations.iter().any(|operation| operation.command.is_none());
-    let mut search = Search { operations: &operations, must, rested, tries: 0, has_losses, seen: HashSet::new() };
+    let has_losses = operations.iter().any(|operation| operation.command.is_none() && !operation.is_end());
+    let mut search = Search { operations: &operations, must, rested, told_after, tries: 0, has_losses, seen: HashSet::new() };
     match search.explains([0; WORDS], 0, None) {
         true => Verdict::Linearizable,
         false if search.tries >= MAX_TRIES => Verdict::Undecided,
@@ -167,6 +184,7 @@ struct Search<'a> {
     operations: &'a [Operation],
     must: usize,
     rested: Option<u64>,
+    told_after: Option<u64>,
     tries: usize,
     has_losses: bool,
     seen: HashSet<(Done, State)>,
@@ -234,11 +252,15 @@ impl Search<'_> {
         let Some(life) = state.as_ref().and_then(|content| content.life) else { return vec![state.clone()] };
         let latest = operation.answered.unwrap_or(u64::MAX).min(horizon);
         let must_end = self.rested.is_some_and(|rested| operation.invoked > rested + life.most() * 102 / 100 + 50);
+        let may_end = latest >= life.earliest;
+        if operation.is_end() {
+            return if may_end { vec![state.clone()] } else { Vec::new() };
+        }
         let mut states = Vec::new();
         if !must_end {
             states.push(state.clone());
         }
-        if latest >= life.earliest {
+        if may_end && self.told_after.is_none_or(|moment| life.earliest <= moment) {
             states.push(None);
         }
         states
@@ -259,6 +281,9 @@ fn fits(operation: &Operation, reply: Option<Reply>, before: &State) -> bool {
 /// What the operation answers and leaves; nothing if it cannot take effect.
 fn step(operation: &Operation, state: &State, has_losses: bool) -> Option<(Option<Reply>, State)> {
     let Some(command) = &operation.command else {
+        if operation.is_end() {
+            return state.as_ref().is_some_and(|content| content.life.is_some()).then_some((None, None));
+        }
         let is_lost = state.as_ref().is_some_and(|content| content.written < operation.older_than);
         return is_lost.then_some((None, None));
     };

@@ -10,6 +10,9 @@ pub(crate) const LONGEST_LIFE: u64 = 4_000;
 /// Every other member keeps a copy.
 const ALL_OTHERS: u8 = 63;
 
+/// After so much silence a member is suspected, in milliseconds.
+pub(crate) const FAILURE_TIMEOUT: u64 = 400;
+
 /// What a run is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setup {
@@ -33,6 +36,8 @@ pub struct Setup {
     pub queue_bytes: u64,
     /// How many sessions a member looks at in one go.
     pub step: usize,
+    /// How many of a hundred callers of the arbiter hear nothing of what they did.
+    pub unheard: u64,
     /// Which rule is not kept.
     pub broken: Option<BrokenRule>,
 }
@@ -51,6 +56,7 @@ impl Setup {
             stripe: 1,
             queue_bytes: 1 << 20,
             step: 4096,
+            unheard: 15,
             broken: None,
         }
     }
@@ -83,7 +89,7 @@ impl Setup {
             copies: self.copies,
             ack_timeout: 1_000,
             heartbeat_interval: 50,
-            failure_timeout: 400,
+            failure_timeout: FAILURE_TIMEOUT,
             state_transfer_timeout: 3_000,
             queue_bytes: self.queue_bytes,
             max_commands: 1_000,

@@ -11,6 +11,8 @@ pub struct Stats {
     pub unknown: u64,
     /// Writes refused because too much waited for a member.
     pub refused: u64,
+    /// Sessions whose life was over, as members said.
+    pub expired: u64,
     /// Scans that were completed.
     pub scans: u64,
     /// Processes and nodes that crashed.
@@ -43,6 +45,7 @@ impl std::ops::AddAssign for Stats {
         self.answered += other.answered;
         self.unknown += other.unknown;
         self.refused += other.refused;
+        self.expired += other.expired;
         self.scans += other.scans;
         self.crashes += other.crashes;
         self.false_evictions += other.false_evictions;

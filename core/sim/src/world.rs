@@ -82,6 +82,8 @@ pub(crate) struct World {
     pub(crate) rested: Option<u64>,
     /// Some engine may have changed in this millisecond.
     pub(crate) is_touched: bool,
+    /// When a member last crashed, left, or lost its life in the view.
+    pub(crate) last_failure: u64,
     /// Who became full in the last view.
     pub(crate) promoted: Option<usize>,
     /// How many copies everybody asks for now, if that has changed.
@@ -116,6 +118,7 @@ impl World {
             is_healing: false,
             rested: None,
             is_touched: false,
+            last_failure: 0,
             promoted: None,
             copies: None,
             setup,
@@ -202,6 +205,7 @@ impl World {
     pub(crate) fn crash(&mut self, host: usize, with_node: bool) {
         let Some(engine) = self.hosts[host].engine.take() else { return };
         self.stats.crashes += 1;
+        self.last_failure = self.now;
         self.log(|| format!("CRASH {:?}{}", engine.member(), if with_node { " with its node" } else { "" }));
         self.failures.crashed(engine.member(), self.arbiter.view(), self.now);
         self.hosts[host].is_node_down = with_node;
@@ -244,7 +248,7 @@ impl World {
             Output::ReadView => self.later(self.draw(7, host, 0).between(1, 15), Due::Read { host, life }),
             Output::SwapView { expected, view } => {
                 let mut chance = self.draw(8, host, 0);
-                let heard = if self.is_healing { 100 } else { 85 };
+                let heard = if self.is_healing { 100 } else { 100 - self.setup.unheard };
                 let fate = if chance.chance(heard) { Fate::Heard } else { chance.pick(&[Fate::Unheard, Fate::Late, Fate::Lost]) };
                 self.log(|| format!("{host} proposes {view:?} on {expected:?}"));
                 self.later(chance.between(1, 15), Due::Swap { host, life, expected, view, fate });
@@ -266,12 +270,14 @@ impl World {
                 self.log(|| format!("{host} starts again as {member:?}"));
                 let before = self.hosts[host].life.replace(member);
                 before.into_iter().for_each(|before| self.failures.forgot(before, self.now));
+                self.last_failure = self.now;
                 self.end_connections(host, true);
             }
             Output::Left => {
                 self.log(|| format!("{host} LEFT"));
                 self.scans.retain(|_, scan| scan.host != host);
                 self.stats.leaves += 1;
+                self.last_failure = self.now;
                 let Some(engine) = self.hosts[host].engine.take() else { return };
                 self.failures.crashed(engine.member(), self.arbiter.view(), self.now);
                 self.hosts[host].is_wanted = false;
@@ -288,6 +294,7 @@ impl World {
             Event::Evicting { member, proven: true } if self.is_alive(member) => {
                 self.violate(format!("{host} takes {member:?}, which lives, for proven dead"));
             }
+            Event::Expired { key } => self.expired(key),
             Event::BarrierPassed { taken, appointed, .. } => self.stats.takeovers += (taken + appointed) as u64,
             _ => {}
         }
@@ -326,6 +333,7 @@ impl World {
                 self.violate(format!("{member:?}, which lives, was evicted without a budget"));
             }
             self.stats.false_evictions += 1;
+            self.last_failure = self.now;
             self.failures.evicted(before, *id, self.now);
         }
         if usize::from(view.budget) + 1 > view.full().len().max(1) {

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use holdfast_core::value::{Data, Value, apply, decide};
 use holdfast_core::{Command, Condition, ExpireCondition, Expiry, Key, Reply};
-use holdfast_sim::history::{Operation, Verdict, judge};
+use holdfast_sim::history::{Operation, Verdict, judge, judge_told};
 use holdfast_sim::{Kind, histories};
 use proptest::prelude::*;
 use stateright::semantics::{ConsistencyTester, LinearizabilityTester, SequentialSpec};
@@ -214,6 +214,24 @@ fn a_life_may_end_late_but_not_early_and_not_never() {
     let persisted = asked(Command::Persist, 500, Some(501), Some(Reply::Int(1)));
     assert_eq!(Verdict::Violated, judge(&[written.clone(), persisted.clone(), got("", 2_000, 2_001)], None), "it has no end any more");
     assert_eq!(Verdict::Linearizable, judge(&[written, persisted, got("a", 9_000, 9_001)], Some(100)));
+}
+
+#[test]
+fn each_end_of_a_life_is_told_once() {
+    let written = wrote_for("a", 1_000, 0, 10);
+    let told = |at| Operation::expired(Key::new(), 0, at);
+    let gone = got("", 1_100, 1_101);
+    let told_always = |history: &[Operation]| judge_told(history, Some(2_000), Some(0));
+    assert_eq!(Verdict::Linearizable, told_always(&[written.clone(), told(1_050), gone.clone()]));
+    assert_eq!(Verdict::Violated, told_always(&[written.clone(), gone.clone()]), "nobody was told");
+    assert_eq!(
+        Verdict::Linearizable,
+        judge_told(&[written.clone(), gone.clone()], None, Some(1_020)),
+        "its owner may have failed just then"
+    );
+    assert_eq!(Verdict::Violated, told_always(&[written.clone(), told(900), got("", 1_100, 1_101)]), "too early");
+    assert_eq!(Verdict::Violated, judge(&[written.clone(), told(1_050), told(1_060), gone], None), "told twice");
+    assert_eq!(Verdict::Violated, judge(&[written, told(1_050), got("a", 1_060, 1_070)], None), "it lives on");
 }
 
 #[test]

@@ -102,10 +102,18 @@ rules! {
     ExpireEarly,
     /// R18: a copy that travels as an image loses its time to live.
     ForgetExpiry,
+    /// R18: a session is said to have expired before all copies know.
+    ExpiredAtOnce,
+    /// R18: nobody is told that a session has expired.
+    ExpiredUntold,
     /// Leases: a member answers although the others may have evicted it.
     AnswerWithoutLease,
     /// Leases: reports are sent although a promise to a member that is gone is not over.
     BreakPromise,
+    /// Leases: a promise lasts from when it is given, though the other may not have been heard for long.
+    HoldPromises,
+    /// Leases: what was promised to a member is kept although it is dead.
+    PromiseToDead,
     /// Leases: one promise is enough, however many may be evicted.
     OnePromise,
     /// A scan is answered before the barrier.

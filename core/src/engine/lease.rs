@@ -63,8 +63,9 @@ impl Engine {
     pub(super) fn promise(&mut self, id: NodeId) -> (Option<Millis>, Millis) {
         let lease = self.lease_length();
         let has_resigned = self.leases.resigned.is_some_and(|version| version == self.version());
+        let (now, holds) = (self.now, self.broken.is(BrokenRule::HoldPromises));
         let Some(link) = self.links.get_mut(&id).filter(|_| !has_resigned) else { return (None, 0) };
-        let Some((sent, came)) = link.promises.heard else { return (None, 0) };
+        let Some((sent, came)) = link.promises.heard.map(|(sent, came)| (sent, if holds { now } else { came })) else { return (None, 0) };
         link.promises.granted_until = came + lease;
         (Some(sent), lease)
     }
@@ -144,7 +145,7 @@ impl Engine {
     pub(super) fn note_gone(&mut self, link: &Link, was_voter: bool) {
         let count = if was_voter { &mut self.leases.gone } else { &mut self.leases.gone_joiners };
         *count += 1;
-        let is_dead = link.proven_dead || link.refused || link.promises.has_ended;
+        let is_dead = (link.proven_dead || link.refused || link.promises.has_ended) && !self.broken.is(BrokenRule::PromiseToDead);
         if !is_dead {
             self.leases.may_live.insert(link.peer.id, link.promises.granted_until);
         }
@@ -158,7 +159,7 @@ impl Engine {
 
     /// A member that is gone is found to be dead: what was promised to it does not matter.
     pub(super) fn note_dead(&mut self, id: NodeId) {
-        if self.leases.may_live.remove(&id).is_some() {
+        if !self.broken.is(BrokenRule::PromiseToDead) && self.leases.may_live.remove(&id).is_some() {
             self.release_reports();
         }
     }

@@ -195,7 +195,7 @@ impl Engine {
         for waiter in answers {
             self.answer(waiter.origin, waiter.request, waiter.reply);
         }
-        if expired.is_some() {
+        if expired.is_some() && !self.broken.is(BrokenRule::ExpiredAtOnce) {
             self.out(Output::Event(Event::Expired { key: slot.1.clone() }));
         }
         if settled || forgotten {
@@ -279,7 +279,10 @@ impl Engine {
     fn expire(&mut self, slot: &Slot) {
         self.write(slot, Change::Delete);
         if let Some((record, pending)) = self.sessions.pending(slot) {
-            pending.expiring = Some(record.seq);
+            pending.expiring = Some(record.seq).filter(|_| !self.broken.is(BrokenRule::ExpiredUntold));
+        }
+        if self.broken.is(BrokenRule::ExpiredAtOnce) {
+            self.out(Output::Event(Event::Expired { key: slot.1.clone() }));
         }
     }
 

@@ -5,6 +5,7 @@ mod ends;
 mod leases;
 mod moves;
 mod script;
+mod takeovers;
 mod writes;
 
 use crate::rng::Rng;
@@ -58,11 +59,15 @@ pub enum Drill {
     DropLost,
     /// A holder has missed a write, and its new owner writes more before it has caught up.
     HolderBehind,
+    /// An owner crashes, and nothing else happens.
+    Crash,
+    /// An owner is cut off from everybody, and nothing else happens.
+    SilentCut,
 }
 
 impl Drill {
     /// All of them.
-    pub const ALL: [Drill; 22] = [
+    pub const ALL: [Drill; 24] = [
         Drill::ReplacementAndOwnerDie,
         Drill::OwnerDiesWithUnacknowledged,
         Drill::GrantCrossesView,
@@ -85,6 +90,8 @@ impl Drill {
         Drill::JoinerOwns,
         Drill::DropLost,
         Drill::HolderBehind,
+        Drill::Crash,
+        Drill::SilentCut,
     ];
 
     /// Its schedule with this seed.
@@ -113,6 +120,8 @@ impl Drill {
             Drill::JoinerOwns => moves::joiner_owns,
             Drill::DropLost => ends::drop_lost,
             Drill::HolderBehind => writes::holder_behind,
+            Drill::Crash => takeovers::crash,
+            Drill::SilentCut => takeovers::silent_cut,
         };
         write(&mut script, &mut Rng::of(seed, [60, self as u64, 0, 0]));
         script.done()
