@@ -5,6 +5,7 @@ pub mod admin;
 pub mod arbiter;
 mod clock;
 pub mod config;
+pub mod data;
 pub mod dns;
 pub mod drain;
 pub mod incarnation;

@@ -16,7 +16,8 @@ use holdfast_core::wire::Frame;
 use metrics::counter;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -37,9 +38,6 @@ const ACCEPTED: usize = 256;
 /// How much the kernel takes beyond what the network does, in bytes: what is in its hands cannot be overtaken by a sign of life.
 const UNSENT: u32 = 128 << 10;
 
-/// How many events may wait for the engine's task; beyond it the connections are not read, and TCP slows the peers down.
-pub(crate) const EVENTS: usize = 256;
-
 /// What happened on the links.
 #[derive(Debug)]
 pub(crate) enum LinkEvent {
@@ -52,6 +50,10 @@ pub(crate) enum LinkEvent {
     /// The connection is over.
     Closed { conn: ConnId },
 }
+
+/// Who is told what happens on the links, by the task of the connection where it happens: while it is told, that connection is not read, and TCP slows the
+/// peer down. It says whether there is still somebody who wants to know.
+pub(crate) type Events = Arc<dyn Fn(LinkEvent) -> bool + Send + Sync>;
 
 /// The sending side of a connection. Dropping it cuts the connection at once.
 #[derive(Debug)]
@@ -100,12 +102,13 @@ pub(crate) struct LinkSettings {
 }
 
 /// All connections of this member. Dropping it ends them.
-#[derive(Debug)]
 pub(crate) struct Links {
     settings: LinkSettings,
     resolver: Arc<dyn PeerResolver>,
-    events: mpsc::Sender<LinkEvent>,
+    events: Events,
     last: u64,
+    /// Where connections run, whoever asks for them.
+    runtime: Handle,
     tasks: JoinSet<()>,
 }
 
@@ -115,12 +118,12 @@ impl Links {
         settings: LinkSettings,
         resolver: Arc<dyn PeerResolver>,
         listener: TcpListener,
-        events: mpsc::Sender<LinkEvent>,
+        events: Events,
     ) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, settings.clone(), events.clone()));
         // Even numbers are for dialed connections, odd ones for accepted ones.
-        Self { settings, resolver, events, last: 0, tasks }
+        Self { settings, resolver, events, last: 0, runtime: Handle::current(), tasks }
     }
 
     /// Connects to a member; the outcome is an event.
@@ -129,21 +132,22 @@ impl Links {
         self.last += 2;
         let (conn, settings) = (ConnId(self.last), self.settings.clone());
         let (resolver, events) = (self.resolver.clone(), self.events.clone());
-        self.tasks.spawn(async move {
+        let dial = async move {
             match connect(&*resolver, &name).await {
                 Ok((stream, addr)) => {
                     if !carry(conn, Some(peer), stream, addr, &settings, &events).await {
-                        let _ = events.send(LinkEvent::DialFailed { peer, refused: false }).await;
+                        events(LinkEvent::DialFailed { peer, refused: false });
                     }
                 }
                 Err(failure) => {
                     debug!(peer = name, %failure, "no connection");
                     counter!("holdfast_link_dial_failures_total").increment(1);
-                    // The engine's task may have ended; then nobody needs to know.
-                    let _ = events.send(LinkEvent::DialFailed { peer, refused: failure.refused() }).await;
+                    // The member may have ended; then nobody needs to know.
+                    events(LinkEvent::DialFailed { peer, refused: failure.refused() });
                 }
             }
-        });
+        };
+        self.tasks.spawn_on(dial, &self.runtime);
     }
 }
 
@@ -184,7 +188,7 @@ async fn carry(
     stream: TcpStream,
     peer: SocketAddr,
     settings: &LinkSettings,
-    events: &mpsc::Sender<LinkEvent>,
+    events: &Events,
 ) -> bool {
     send_at_once(&stream);
     let Some(tls) = &settings.tls else {
@@ -212,7 +216,7 @@ fn send_at_once(stream: &TcpStream) {
 }
 
 /// Accepts connections for ever. Each of them runs in a task of its own, which ends when this one is dropped.
-async fn accept(listener: TcpListener, settings: LinkSettings, events: mpsc::Sender<LinkEvent>) {
+async fn accept(listener: TcpListener, settings: LinkSettings, events: Events) {
     let limit = ACCEPTED * usize::from(settings.connections.max(1));
     let places = Arc::new(Semaphore::new(limit));
     let mut connections = JoinSet::new();

@@ -1,8 +1,11 @@
-//! One member of a cluster: a task that owns the engine, and the handles through which the rest of the process talks to it.
+//! One member of a cluster: `core` has the engine, which every task calls that has something to tell it; `outputs` carries out what it wants; `driver`
+//! tells it the time and what the world around it says.
 
+pub(crate) mod core;
 mod driver;
 mod meters;
 mod observe;
+mod outputs;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +26,7 @@ use crate::links::LinkSettings;
 use crate::peers::PeerResolver;
 use crate::place::Locator;
 use crate::proof::Prover;
-use crate::session::{Limits, REQUESTS, SessionHandle};
+use crate::session::SessionHandle;
 use crate::status::Status;
 use crate::tls::Tls;
 use driver::Driver;
@@ -82,11 +85,6 @@ impl MemberSettings {
         // What waits here is kept for repetition by the engine anyway, so the memory is not taken twice; it is a last resort against a peer that
         // takes nothing at all and cannot be evicted.
         LinkSettings { idle, queue_bytes: self.engine.queue_bytes.saturating_mul(8), connections: self.engine.connections, tls }
-    }
-
-    fn limits(&self) -> Limits {
-        let ack_timeout = Duration::from_millis(self.engine.ack_timeout);
-        Limits { queue: ack_timeout, answer: ack_timeout + Duration::from_secs(2) }
     }
 }
 
@@ -190,10 +188,9 @@ impl Member {
     /// Starts a member: it joins the cluster by itself, and stays until told to leave.
     #[must_use]
     pub fn start(settings: &MemberSettings, surroundings: Surroundings) -> Self {
-        let (requests, received) = mpsc::channel(REQUESTS);
         let (questions, asked) = mpsc::channel(64);
-        let (driver, status) = Driver::new(settings, surroundings, received, asked, incarnation::draw());
-        let sessions = SessionHandle::new(requests, status.clone(), settings.limits());
+        let (driver, core, status) = Driver::new(settings, surroundings, asked, incarnation::draw());
+        let sessions = SessionHandle::new(core, status.clone());
         Self { sessions, control: MemberControl { questions, status }, task: tokio::spawn(driver.run()) }
     }
 

@@ -22,6 +22,7 @@ use tracing::{debug, info, warn};
 use crate::admin::{self, Identity};
 use crate::arbiter::kubernetes::KubernetesArbiter;
 use crate::config::{Config, Settings};
+use crate::data::DataThread;
 use crate::dns::DnsPeers;
 use crate::member::{Member, MemberControl, MemberSettings, Surroundings};
 use crate::place::OwnPod;
@@ -98,7 +99,11 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
         locator: Some(Arc::new(OwnPod::new(client, &settings.namespace, &settings.pod_name, &settings.pod_uid))),
         health: health.clone(),
     };
-    let mut member = Member::start(&MemberSettings::new(&config), surroundings);
+    let data = DataThread::start().context("cannot start the thread for sessions")?;
+    let mut member = {
+        let _entered = data.handle().enter();
+        Member::start(&MemberSettings::new(&config), surroundings)
+    };
     let control = member.control();
     info!(cluster = settings.cluster, member = settings.pod_name, incarnation = control.status().borrow().member.incarnation, "started");
 
@@ -112,7 +117,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
     let router = admin::router(identity(&config), control.clone(), &health, metrics, &token);
     doorkeepers.spawn(serve(admin, router, closing.clone()));
     doorkeepers.spawn(serve(doors.local, admin::local_router(control.clone()), closing.clone()));
-    doorkeepers.spawn(doors.redis.run(member.sessions(), closing.clone()));
+    doorkeepers.spawn_on(doors.redis.run(member.sessions(), closing.clone()), data.handle());
     doorkeepers.spawn(report_health(control.status(), health));
     let refresh = closing.clone();
     doorkeepers.spawn(async move { peers.keep_fresh(refresh).await });

@@ -2,23 +2,23 @@
 //! connection pays for few system calls and an idle one does not wait.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use holdfast_core::NodeId;
 use holdfast_core::engine::ConnId;
 use metrics::counter;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
-use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::inbox::{Inbox, InboxError};
 use super::outbox::{Next, Outbox};
-use super::{LinkEvent, LinkSettings, handle};
+use super::{Events, LinkEvent, LinkSettings, handle};
 
 /// Until the first frame, when the other end may be anybody.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -51,11 +51,11 @@ pub(super) struct Connection<S> {
     idle: Duration,
     outbox: Arc<Outbox>,
     cut: CancellationToken,
-    events: mpsc::Sender<LinkEvent>,
+    events: Events,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    pub(super) fn new(conn: ConnId, dialed: Option<NodeId>, stream: S, settings: &LinkSettings, events: mpsc::Sender<LinkEvent>) -> Self {
+    pub(super) fn new(conn: ConnId, dialed: Option<NodeId>, stream: S, settings: &LinkSettings, events: Events) -> Self {
         let outbox = Arc::new(Outbox::new(settings.queue_bytes));
         Self { conn, dialed, stream, idle: settings.idle, outbox, cut: CancellationToken::new(), events }
     }
@@ -65,7 +65,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) async fn run(self) -> Option<io::Error> {
         let conn = self.conn;
         let opened = LinkEvent::Opened { conn, dialed: self.dialed.is_some(), handle: handle(&self.outbox, &self.cut) };
-        if self.events.send(opened).await.is_err() {
+        if !(self.events)(opened) {
             return None;
         }
         let (reader, writer) = split(self.stream);
@@ -83,9 +83,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let End::Garbage(_) = end {
             counter!("holdfast_link_garbage_total").increment(1);
         }
-        let _ = self.events.send(LinkEvent::Closed { conn }).await;
+        (self.events)(LinkEvent::Closed { conn });
         if let Some(peer) = self.dialed.filter(|_| !inbox.greeted()) {
-            let _ = self.events.send(LinkEvent::DialFailed { peer, refused: false }).await;
+            (self.events)(LinkEvent::DialFailed { peer, refused: false });
         }
         match end {
             End::Read(error) if !inbox.greeted() => Some(error),
@@ -94,26 +94,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-async fn read(
-    conn: ConnId,
-    mut stream: impl AsyncRead + Unpin,
-    inbox: &mut Inbox,
-    idle: Duration,
-    events: &mpsc::Sender<LinkEvent>,
-) -> End {
+async fn read(conn: ConnId, mut stream: impl AsyncRead + Unpin, inbox: &mut Inbox, idle: Duration, events: &Events) -> End {
     let received = counter!("holdfast_link_received_bytes_total");
+    let mut heard = Instant::now();
+    // Looks now and then whether anything was heard: a timer for each read would cost more than the read.
+    let mut patience = pin!(sleep(GREETING_TIMEOUT));
     loop {
         let limit = if inbox.greeted() { idle } else { GREETING_TIMEOUT };
-        match timeout(limit, stream.read_buf(inbox.space())).await {
-            Ok(Ok(0)) => return End::Eof,
-            Ok(Ok(length)) => received.increment(length as u64),
-            Ok(Err(error)) => return End::Read(error),
-            Err(_) => return End::Silent(limit),
+        tokio::select! {
+            biased;
+            read = stream.read_buf(inbox.space()) => match read {
+                Ok(0) => return End::Eof,
+                Ok(length) => received.increment(length as u64),
+                Err(error) => return End::Read(error),
+            },
+            () = &mut patience => {
+                if heard.elapsed() >= limit {
+                    return End::Silent(limit);
+                }
+                patience.as_mut().reset(heard + limit);
+                continue;
+            }
         }
+        heard = Instant::now();
         match inbox.take() {
             // Also without a whole frame: part of a long one is a sign of life.
             Ok(frames) => {
-                if events.send(LinkEvent::Received { conn, frames }).await.is_err() {
+                if !events(LinkEvent::Received { conn, frames }) {
                     return End::Here;
                 }
             }
@@ -129,7 +136,7 @@ async fn write(mut stream: impl AsyncWrite + Unpin, outbox: &Outbox) -> End {
         short.clear();
         let Next::Write(long) = outbox.next(&mut short).await else { break stream.shutdown().await };
         let length = (short.len() + long.len()) as u64;
-        if let Err(error) = put(&mut stream, &short, long).await {
+        if let Err(error) = put(&mut stream, &short, &long).await {
             break Err(error);
         }
         outbox.written(length);
@@ -142,9 +149,12 @@ async fn write(mut stream: impl AsyncWrite + Unpin, outbox: &Outbox) -> End {
     }
 }
 
-/// Writes both, in one system call where the stream can do that.
-async fn put(stream: &mut (impl AsyncWrite + Unpin), short: &[u8], long: Bytes) -> io::Result<()> {
-    stream.write_all_buf(&mut Buf::chain(short, long)).await?;
+/// Writes both, in one system call where the stream can do that. A vectored write of a single piece costs the kernel more than a plain one.
+async fn put(stream: &mut (impl AsyncWrite + Unpin), short: &[u8], long: &[u8]) -> io::Result<()> {
+    match (short, long) {
+        (piece, []) | ([], piece) => stream.write_all(piece).await?,
+        (short, long) => stream.write_all_buf(&mut Buf::chain(short, long)).await?,
+    }
     // TLS may still hold a part of it.
     stream.flush().await
 }

@@ -20,7 +20,8 @@ const COPIED: usize = SEGMENT / 2;
 pub(super) struct Outbox {
     queue: Mutex<Queue>,
     bell: Notify,
-    closed: CancellationToken,
+    /// Set after `Queue::closed`, for who waits for it.
+    closing: CancellationToken,
     limit: u64,
 }
 
@@ -33,6 +34,8 @@ struct Queue {
     bytes: u64,
     /// The writer has taken the first frame, which says who speaks: nothing goes before that.
     began: bool,
+    /// Nothing more is taken.
+    closed: bool,
 }
 
 /// What the writer is to do.
@@ -46,7 +49,7 @@ pub(super) enum Next {
 
 impl Outbox {
     pub(super) fn new(limit: u64) -> Self {
-        Self { queue: Mutex::default(), bell: Notify::new(), closed: CancellationToken::new(), limit }
+        Self { queue: Mutex::default(), bell: Notify::new(), closing: CancellationToken::new(), limit }
     }
 
     /// False, and nothing queued, beyond the limit or after [`Outbox::close`].
@@ -54,7 +57,7 @@ impl Outbox {
         let mut queue = self.lock();
         let length = frame.len() as u64;
         // One frame always fits, however large.
-        if self.closed.is_cancelled() || queue.bytes > 0 && queue.bytes + length > self.limit {
+        if queue.closed || queue.bytes > 0 && queue.bytes + length > self.limit {
             return false;
         }
         queue.bytes += length;
@@ -71,12 +74,14 @@ impl Outbox {
     }
 
     pub(super) fn close(&self) {
-        self.closed.cancel();
+        self.lock().closed = true;
+        self.wake();
+        self.closing.cancel();
     }
 
     /// Waits until nothing more will be queued.
     pub(super) async fn closed(&self) {
-        self.closed.cancelled().await;
+        self.closing.cancelled().await;
     }
 
     pub(super) fn queued(&self) -> u64 {
@@ -92,14 +97,11 @@ impl Outbox {
                 if !short.is_empty() || !long.is_empty() {
                     return Next::Write(long);
                 }
-                if self.closed.is_cancelled() {
+                if queue.closed {
                     return Next::End;
                 }
             }
-            tokio::select! {
-                () = self.bell.notified() => {}
-                () = self.closed() => {}
-            }
+            self.bell.notified().await;
         }
     }
 

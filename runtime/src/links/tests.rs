@@ -9,6 +9,8 @@ use holdfast_core::wire::{self, Capabilities, Decoder, Ident, Message, WIRE_VERS
 use holdfast_core::{Member, MemberSet};
 use holdfast_support::certificates::{Authority, SHOP, write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::*;
 use crate::peers::PeerError;
@@ -28,7 +30,7 @@ impl PeerResolver for Map {
 
 struct End {
     links: Links,
-    events: mpsc::Receiver<LinkEvent>,
+    events: mpsc::UnboundedReceiver<LinkEvent>,
     addr: SocketAddr,
 }
 
@@ -41,9 +43,9 @@ async fn start(peers: &[(&str, SocketAddr)]) -> End {
 async fn start_with(peers: &[(&str, SocketAddr)], settings: LinkSettings) -> End {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let addr = listener.local_addr().expect("bound");
-    let (sender, events) = mpsc::channel(EVENTS);
+    let (sender, events) = mpsc::unbounded_channel();
     let map = Map(peers.iter().map(|(name, addr)| ((*name).to_owned(), *addr)).collect());
-    End { links: Links::start(settings, Arc::new(map), listener, sender), events, addr }
+    End { links: Links::start(settings, Arc::new(map), listener, Arc::new(move |event| sender.send(event).is_ok())), events, addr }
 }
 
 fn peer() -> NodeId {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use futures::FutureExt;
 use holdfast_core::CommandError;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -90,6 +90,30 @@ where
             }
             window.push(access, bytes, command::run(plan, context));
         }
+        let mut moved = false;
+        while output.has_room()
+            && let Some(value) = window.ready()
+        {
+            if output.is_empty() {
+                progress = Instant::now();
+            }
+            output.push(&value, context.client.state().protocol);
+            moved = true;
+        }
+        if moved && !hungry {
+            // All that are ready leave in one write.
+            continue;
+        }
+        if !output.is_empty()
+            && let Some(written) = writer.write(&output.bytes).now_or_never()
+        {
+            let Ok(written @ 1..) = written else { return };
+            output.sent(written);
+            progress = Instant::now();
+            if !hungry {
+                continue;
+            }
+        }
         let finished = match ending {
             None => false,
             Some(Ending::AfterThese) => hungry,
@@ -109,23 +133,12 @@ where
         let room = output.has_room();
         tokio::select! {
             biased;
-            reply = window.next(), if !window.is_empty() && room => {
-                if !waiting {
-                    progress = Instant::now();
-                }
-                let mut reply = reply;
-                while let Some(value) = reply {
-                    output.push(&value, context.client.state().protocol);
-                    // All that are ready leave in one write.
-                    reply = if output.has_room() { window.next().now_or_never().flatten() } else { None };
-                }
-            }
+            () = window.wait(), if !window.is_empty() && room => {}
             // Not `write_buf`, which makes a vectored write of a single piece: that costs the kernel more.
             written = writer.write(&output.bytes), if waiting => match written {
                 Ok(written) if written > 0 => {
-                    output.bytes.advance(written);
+                    output.sent(written);
                     progress = Instant::now();
-                    output.sent();
                 }
                 _ => return,
             },
@@ -135,7 +148,8 @@ where
                 Err(error) => return debug!(client = context.client.id, %error, "a client's connection broke"),
             },
             () = &mut stopped, if ending.is_none() => ending = Some(Ending::AfterThese),
-            () = sleep_until(progress + STALLED), if waiting => {
+            // The timer is only made when it is needed.
+            () = async { sleep_until(progress + STALLED).await }, if waiting => {
                 return debug!(client = context.client.id, "a client did not read its replies for {STALLED:?}");
             }
         }

@@ -23,7 +23,8 @@ pub const MAX_KEY: usize = 16 << 10;
 
 /// The sessions of the whole cluster, as the front door needs them.
 pub trait Sessions: Clone + Send + Sync + 'static {
-    /// Runs one command on one session, wherever in the cluster it is. Always ends: what cannot be done in time is answered with an error.
+    /// Runs one command on one session, wherever in the cluster it is. It begins with the first poll and goes on without being polled again. Always ends:
+    /// what cannot be done in time is answered with an error.
     fn execute(&self, key: Bytes, command: Command) -> impl Future<Output = Reply> + Send;
 
     /// One step of a scan over all keys: 0 to begin, then the cursor of the page before. `count` is a wish.

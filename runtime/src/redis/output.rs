@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 
 use super::context::Front;
 use super::frame::Protocol;
@@ -46,7 +46,7 @@ impl Pool {
 
 /// Replies of one connection that are not sent yet.
 pub(crate) struct Output {
-    /// What is to be sent; whoever sends takes it from the front.
+    /// What is to be sent.
     pub(crate) bytes: BytesMut,
     taken: usize,
     front: Arc<Front>,
@@ -80,8 +80,9 @@ impl Output {
         true
     }
 
-    /// After bytes were sent: gives back what is not needed any more.
-    pub(crate) fn sent(&mut self) {
+    /// So many bytes were sent: takes them off, and gives back what is not needed any more.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.bytes.advance(bytes);
         if self.bytes.is_empty() {
             self.front.pool.give_back(std::mem::take(&mut self.taken));
             // A connection keeps a buffer as large as its usual pipelines, not as its largest reply ever.
@@ -125,8 +126,7 @@ mod tests {
         assert_eq!(slow.len(), POOL / MOST + 1);
         assert!(output(&front, OWN - 1).has_room(), "others still have their own");
         let mut sent = slow.remove(0);
-        sent.bytes.clear();
-        sent.sent();
+        sent.sent(sent.bytes.len());
         assert!(output(&front, MOST - 1).has_room(), "what is sent is given back");
         slow.clear();
         (0..POOL / MOST).for_each(|_| slow.push(output(&front, MOST - 1)));
@@ -138,8 +138,7 @@ mod tests {
         let front = Arc::new(Front::new(Settings::default()));
         let mut output = output(&front, MOST);
         assert!(!output.has_room());
-        output.bytes.clear();
-        output.sent();
+        output.sent(output.bytes.len());
         assert!(output.has_room() && output.bytes.capacity() <= OWN);
     }
 }

@@ -3,10 +3,10 @@
 //! round trip to the keepers.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::hash::{DefaultHasher, Hasher};
-
-use futures::StreamExt;
-use futures::stream::FuturesOrdered;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
 
 /// How many commands of one connection run side by side. Larger gains little, and each may hold a value.
 const MOST: usize = 64;
@@ -34,61 +34,94 @@ impl Access {
     }
 }
 
-/// Commands on their way.
+/// Commands on their way. Each begins with its first poll, when it is pushed, and goes on without being polled: only the reply that is next is waited for.
 pub(crate) struct Window<F: Future> {
-    running: FuturesOrdered<F>,
-    /// What each of them touches and how large its request was, in their order.
-    requests: VecDeque<(Access, usize)>,
+    commands: VecDeque<Running<F>>,
+    /// What came for all of them.
     bytes: usize,
 }
 
-impl<F: Future> Window<F> {
+/// A command on its way.
+struct Running<F: Future> {
+    access: Access,
+    bytes: usize,
+    state: State<F>,
+}
+
+enum State<F: Future> {
+    Waits(F),
+    Done(F::Output),
+}
+
+impl<F: Future + Unpin> Window<F> {
     pub(crate) fn new() -> Self {
-        Window { running: FuturesOrdered::new(), requests: VecDeque::new(), bytes: 0 }
+        Window { commands: VecDeque::new(), bytes: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.requests.is_empty()
+        self.commands.is_empty()
     }
 
     /// Whether a command that touches this and came in so many bytes may begin now.
     pub(crate) fn admits(&self, access: Access, bytes: usize) -> bool {
-        let alone = |(access, _): &(Access, usize)| *access == Access::Everything;
+        let alone = |command: &Running<F>| command.access == Access::Everything;
         match access {
             _ if self.is_empty() => true,
-            _ if self.requests.len() >= MOST || self.bytes + bytes > MOST_BYTES || self.requests.back().is_some_and(alone) => false,
+            _ if self.commands.len() >= MOST || self.bytes + bytes > MOST_BYTES || self.commands.back().is_some_and(alone) => false,
             Access::Nothing => true,
-            Access::Key(_) => !self.requests.iter().any(|(other, _)| *other == access),
+            Access::Key(_) => !self.commands.iter().any(|command| command.access == access),
             Access::Everything => false,
         }
     }
 
     /// Begins a command that was admitted.
-    pub(crate) fn push(&mut self, access: Access, bytes: usize, command: F) {
+    pub(crate) fn push(&mut self, access: Access, bytes: usize, mut command: F) {
         debug_assert!(self.admits(access, bytes));
-        self.requests.push_back((access, bytes));
+        // Whoever waits for its reply polls it again.
+        let state = match Pin::new(&mut command).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(reply) => State::Done(reply),
+            Poll::Pending => State::Waits(command),
+        };
+        self.commands.push_back(Running { access, bytes, state });
         self.bytes += bytes;
-        self.running.push_back(command);
     }
 
-    /// The next reply in order; `None` if no command is on its way.
-    pub(crate) async fn next(&mut self) -> Option<F::Output> {
-        let reply = self.running.next().await?;
-        let (_, bytes) = self.requests.pop_front().expect("one for each command");
+    /// The next reply in order, if it is there.
+    pub(crate) fn ready(&mut self) -> Option<F::Output> {
+        if self.poll_first(&mut Context::from_waker(Waker::noop())).is_pending() {
+            return None;
+        }
+        let Running { bytes, state, .. } = self.commands.pop_front()?;
         self.bytes -= bytes;
-        Some(reply)
+        match state {
+            State::Done(reply) => Some(reply),
+            State::Waits(_) => unreachable!("it has just been found to be done"),
+        }
+    }
+
+    /// Waits until there is a next reply, or no command on its way.
+    pub(crate) async fn wait(&mut self) {
+        poll_fn(|cx| self.poll_first(cx)).await;
+    }
+
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(Running { state, .. }) = self.commands.front_mut()
+            && let State::Waits(command) = state
+        {
+            *state = State::Done(ready!(Pin::new(command).poll(cx)));
+        }
+        Poll::Ready(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt;
     use tokio::sync::oneshot;
 
     use super::*;
 
-    fn replies<F: Future>(window: &mut Window<F>) -> Vec<F::Output> {
-        std::iter::from_fn(|| window.next().now_or_never().flatten()).collect()
+    fn replies<F: Future + Unpin>(window: &mut Window<F>) -> Vec<F::Output> {
+        std::iter::from_fn(|| window.ready()).collect()
     }
 
     #[test]

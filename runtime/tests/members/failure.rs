@@ -27,7 +27,7 @@ async fn read_all(cluster: &Cluster, id: u8) -> Duration {
     let start = Instant::now();
     let mut answers = Vec::new();
     for n in 0..SESSIONS {
-        answers.push(sessions.submit(key(n), Command::Get).await);
+        answers.push(sessions.submit(key(n), Command::Get));
     }
     for (n, answer) in answers.into_iter().enumerate() {
         assert_eq!(answer.await, text(&format!("v{n}")), "session {n} at {id}");

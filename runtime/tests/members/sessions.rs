@@ -48,9 +48,9 @@ async fn commands_of_one_connection_keep_their_order() {
         let sessions = cluster.sessions(id);
         let mut answers = Vec::new();
         for n in 0..100 {
-            answers.push(sessions.submit(key(7), set(format!("{n}"))).await);
+            answers.push(sessions.submit(key(7), set(format!("{n}"))));
         }
-        let read = sessions.submit(key(7), Command::Get).await;
+        let read = sessions.submit(key(7), Command::Get);
         for answer in answers {
             assert_eq!(answer.await, Reply::Ok);
         }

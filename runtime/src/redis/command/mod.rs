@@ -15,7 +15,10 @@ mod listing;
 mod strings;
 mod table;
 
+use std::future::ready;
+
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use holdfast_core::{Command, Reply, ValueType};
 
 use super::Sessions;
@@ -95,16 +98,17 @@ pub(crate) fn plan(request: &Request<'_>, now: i64) -> (Option<(usize, &'static 
 }
 
 /// Carries out what was read.
-pub(crate) async fn run<S: Sessions>(plan: Plan, context: &Context<S>) -> Value {
+pub(crate) fn run<S: Sessions>(plan: Plan, context: &Context<S>) -> BoxFuture<'_, Value> {
     match plan {
-        Plan::Answer(value) | Plan::Last(value) | Plan::Refused(value) => value,
-        Plan::One { key, command, answer } => answer(context.sessions.execute(key, command).await),
-        Plan::Many(many) => many.run(&context.sessions).await,
-        Plan::Listing(listing) => listing.run(&context.sessions).await,
-        Plan::Connection(change) => change.run(context),
-        Plan::Client(action) => action.run(context),
-        Plan::Info(sections) => sections.run(context),
-        Plan::Config(patterns) => patterns.run(context),
+        Plan::Answer(value) | Plan::Last(value) | Plan::Refused(value) => Box::pin(ready(value)),
+        // By itself, because it is what nearly all requests are, and its future is a small one.
+        Plan::One { key, command, answer } => Box::pin(async { answer(context.sessions.execute(key, command).await) }),
+        Plan::Many(many) => Box::pin(many.run(&context.sessions)),
+        Plan::Listing(listing) => Box::pin(listing.run(&context.sessions)),
+        Plan::Connection(change) => Box::pin(ready(change.run(context))),
+        Plan::Client(action) => Box::pin(ready(action.run(context))),
+        Plan::Info(sections) => Box::pin(ready(sections.run(context))),
+        Plan::Config(patterns) => Box::pin(ready(patterns.run(context))),
         Plan::Drop => unreachable!("the connection ends instead of running it"),
     }
 }

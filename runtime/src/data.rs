@@ -1,0 +1,36 @@
+//! The thread on which everything runs that a command passes: connections of clients, links to other members, and the engine between them. What wakes another
+//! task there costs no system call, what many connections say in one turn leaves in one write to each keeper, and nothing else of this process, such as TLS to
+//! the API server or a page of metrics, comes in between.
+
+use std::io;
+use std::thread;
+
+use tokio::runtime::{Builder, Handle};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// The thread; dropping this ends it, and all that runs there.
+#[derive(Debug)]
+pub struct DataThread {
+    handle: Handle,
+    _stop: DropGuard,
+}
+
+impl DataThread {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When the operating system refuses a thread or what a runtime needs.
+    pub fn start() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (handle, stop) = (runtime.handle().clone(), CancellationToken::new());
+        let stopped = stop.clone();
+        thread::Builder::new().name("data".to_owned()).spawn(move || runtime.block_on(stopped.cancelled()))?;
+        Ok(Self { handle, _stop: stop.drop_guard() })
+    }
+
+    /// Where to spawn what belongs there.
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
