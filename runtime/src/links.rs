@@ -114,12 +114,7 @@ pub(crate) struct Links {
 
 impl Links {
     /// Begins to accept connections. Events go into `events`.
-    pub(crate) fn start(
-        settings: LinkSettings,
-        resolver: Arc<dyn PeerResolver>,
-        listener: TcpListener,
-        events: Events,
-    ) -> Self {
+    pub(crate) fn start(settings: LinkSettings, resolver: Arc<dyn PeerResolver>, listener: TcpListener, events: Events) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, settings.clone(), events.clone()));
         // Even numbers are for dialed connections, odd ones for accepted ones.

@@ -96,3 +96,26 @@ impl Future for Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn after_the_members_end_nothing_is_done() {
+        let gone = CoreHandle::empty();
+        assert!(gone.execute(Bytes::new(), Command::Delete).is_none() && gone.scan(0, 10).is_none());
+        for is_read in [true, false] {
+            assert_eq!(Answer { answer: None, is_read }.await, Reply::Error(CommandError::NotJoined));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_member_that_ends_leaves_the_outcome_of_a_write_unknown() {
+        for (is_read, error) in [(false, CommandError::OutcomeUnknown), (true, CommandError::NotJoined)] {
+            let (reply, answer) = oneshot::channel();
+            drop(reply);
+            assert_eq!(Answer { answer: Some(answer), is_read }.await, Reply::Error(error));
+        }
+    }
+}

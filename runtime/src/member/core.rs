@@ -59,7 +59,7 @@ pub(crate) struct CoreHandle {
 
 impl CoreHandle {
     /// The place of an engine that is yet to come.
-    pub(super) fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { core: Arc::default() }
     }
 
