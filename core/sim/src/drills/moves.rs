@@ -81,9 +81,11 @@ pub(super) fn joiner_owns(script: &mut Script, rng: &mut Rng) {
     script.setup.hosts = 4;
     script.with_home(3, B, Some(D));
     script.at(1_300, Asks(A, 0, Set(1)));
-    script.at(1_490, Slow(C, D, 900));
+    script.setup.unheard = 0;
     script.at(1_500, Start(D, New));
-    let at = 1_540 + rng.between(0, 100);
+    let slow = 1_520 + rng.between(0, 80);
+    script.at(slow, Slow(C, D, 900));
+    let at = slow + rng.between(10, 60);
     script.at(at, Crash(A));
     script.at(at + rng.between(20, 60), Slow(D, C, 900));
     script.at(at + rng.between(60, 250), Finish(B));
