@@ -32,7 +32,7 @@ use crate::tls::Tls;
 use driver::Driver;
 use holdfast_process::health::Health;
 
-/// How long the engine's task may take to answer a question about itself.
+/// How long the member's task may take to answer a question about it.
 const ANSWER: Duration = Duration::from_secs(1);
 
 /// What differs between members.
@@ -119,7 +119,7 @@ pub struct MemberControl {
     status: watch::Receiver<Status>,
 }
 
-/// What can be asked of the engine's task.
+/// What can be asked of the member's task.
 #[derive(Debug)]
 enum Question {
     Drain,

@@ -1,4 +1,4 @@
-//! What waits to be written to one connection. The engine's task never waits here: it is told when the queue is beyond all measure. The writer takes
+//! What waits to be written to one connection. Whoever calls the engine never waits here: it is told when the queue is beyond all measure. The writer takes
 //! bites of a bounded length, and signs of life go first in each, so that none of them ever waits for more than one bite.
 
 use std::collections::VecDeque;
