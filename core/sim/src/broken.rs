@@ -20,7 +20,7 @@ pub enum Where {
 /// In which schedules it shows that `rule` is broken, and in how many of them it does at the latest; nothing for a rule that others make up for.
 pub fn shows(rule: BrokenRule) -> Option<(Where, u64)> {
     use BrokenRule as Rule;
-    use Kind::{Brink, Churn, Expiry, Flood, Hunt, Mixed, Modes, Narrow, Wide};
+    use Kind::{Brink, Churn, Expiry, Flood, Hunt, Mixed, Modes, Narrow, Places, Trade, Wide};
     use Where::In;
     let shown = match rule {
         Rule::AdoptOlderView => (In(Narrow), 50),
@@ -50,6 +50,10 @@ pub fn shows(rule: BrokenRule) -> Option<(Where, u64)> {
         Rule::ExpiredUntold => (In(Expiry), 20),
         Rule::HoldPromises => (Where::Drill(Drill::SilentCut), 20),
         Rule::PromiseToDead => (Where::Drill(Drill::Crash), 20),
+        Rule::IgnorePlaces => (In(Places), 20),
+        Rule::UnmarkedLoss => (In(Trade), 300),
+        Rule::AnswerUnreceived => (In(Trade), 300),
+        Rule::RefuseAfterWriting => (In(Trade), 300),
         Rule::AnswerWithoutLease => (Where::Drill(Drill::OwnerCutOff), 20),
         Rule::OnePromise => (Where::Drill(Drill::TwoCutOff), 20),
         Rule::ScanBeforeBarrier => (In(Wide), 300),

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use holdfast_core::engine::MemberPhase;
-use holdfast_core::{Command, Key, MemberSet};
+use holdfast_core::engine::{Acknowledge, MemberPhase};
+use holdfast_core::{Command, Key, MemberSet, NodeId, View};
 
 use crate::history::{MAX_OPERATIONS, Operation, Verdict, judge_told};
 use crate::world::World;
@@ -101,6 +101,9 @@ impl World {
                 let holders = session.holders;
                 self.violate(format!("at rest, {key:?} of {owner:?} is held by {held:?}, its owner says {holders:?}, wanted are {want:?}"));
             }
+            if let Some(what) = self.spread_too_little(&view, should, want) {
+                self.violate(format!("at rest, {key:?} of {owner:?} is held by {should:?}: {what}"));
+            }
             if session.size.is_none() {
                 self.violate(format!("at rest, {key:?} is still remembered though it was deleted"));
             }
@@ -113,6 +116,23 @@ impl World {
         if let Some(key) = lost.filter(|_| self.failures.excused.is_empty()) {
             self.violate(format!("{key:?} of the crowd is lost"));
         }
+    }
+
+    /// What is wrong with where copies are: each is in another domain, or zone where there are no domains, as long as there are any.
+    fn spread_too_little(&self, view: &View, held: MemberSet, keepers: MemberSet) -> Option<String> {
+        let (groups, what) = if self.setup.domains > 0 { (self.setup.domains, "domains") } else { (self.setup.zones, "zones") };
+        if groups == 0 {
+            return None;
+        }
+        let of = |set: MemberSet| {
+            let group = |id: NodeId| {
+                let place = self.setup.place(id.get().into());
+                if self.setup.domains > 0 { place.domain } else { place.zone }
+            };
+            set.iter().map(group).collect::<BTreeSet<_>>().len()
+        };
+        let (have, could) = (of(held), of(view.full().union(held)).min(keepers.len() + 1));
+        (have < could).then(|| format!("these are {have} {what}, and could be {could}"))
     }
 
     /// Whether some member owns a session with content.
@@ -137,6 +157,11 @@ impl World {
         if !self.failures.excused.is_empty() {
             self.stats.excused += 1;
         }
+        if self.is_lossy {
+            self.stats.lossy += 1;
+            return;
+        }
+        let told_after = Some(self.last_failure).filter(|_| self.setup.acknowledge == Acknowledge::Applied);
         for key in self.keys.clone() {
             let operations = self.history(&key);
             self.stats.longest_history = self.stats.longest_history.max(operations.len() as u64);
@@ -144,7 +169,7 @@ impl World {
                 self.stats.undecided += 1;
                 continue;
             }
-            let verdict = judge_told(&operations, self.rested, Some(self.last_failure));
+            let verdict = judge_told(&operations, self.rested, told_after);
             self.stats.undecided += u64::from(verdict == Verdict::Undecided);
             if verdict == Verdict::Violated {
                 let lines: String = operations.iter().map(|operation| format!("\n  {operation}")).collect();
@@ -162,6 +187,9 @@ impl World {
         let first = operations.iter().map(|operation| operation.invoked).min().unwrap_or_default();
         for excuse in self.failures.excused.iter().filter(|excuse| first < excuse.older_than) {
             operations.push(Operation::loss(key.clone(), excuse.at, excuse.until, excuse.older_than));
+        }
+        for excuse in &self.failures.set_back {
+            operations.push(Operation::set_back(key.clone(), excuse.at, excuse.until, excuse.older_than));
         }
         operations.sort_by_key(|operation| operation.invoked);
         operations

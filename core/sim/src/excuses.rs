@@ -1,7 +1,20 @@
 //! When a loss is excused: only while more members failed since all was last protected than the copies can bear, and only of writes that are older
 //! than these failures: a write that is acknowledged after a member failed is held by enough of the others.
 
+//!
+//! Where less is promised, more is excused. A failure, crash or eviction, may set a session back to what it was, but never to before what was answered when
+//! the epoch of the last settled view began:
+//! - `acknowledge: Received`: if it is not the first one since all was last protected (a holder may have received a write that it could not apply);
+//! - `acknowledge: None`: always. Without a failure, sessions are as linearizable as ever, and what is set back is in the order in which it was written;
+//! - `onUnderReplicated: Accept`: if somebody had been suspected for so long that writes did not wait for him. Once somebody is evicted without a budget the view
+//!   is lossy and nothing is promised any more: such a run only has to come to rest.
+//!
+//! `Reject` excuses nothing, and a write that was refused must not have happened.
+
+use holdfast_core::engine::Acknowledge;
 use holdfast_core::{Member, NodeId, View};
+
+use crate::setup::PATIENCE;
 
 /// A view may be in use by a member for so long after the arbiter has shown another, in milliseconds.
 const BEHIND: u64 = 3_000;
@@ -27,8 +40,15 @@ pub(crate) struct Excuse {
 }
 
 /// Counts failures since the arbiter last showed a settled view.
-#[derive(Default)]
 pub(crate) struct Failures {
+    acknowledge: Acknowledge,
+    /// When the epoch of the arbiter's view began, and that of the last settled one.
+    began: u64,
+    kept: u64,
+    /// When members were suspected, where `Accept` may go on without them.
+    suspected: Vec<u64>,
+    /// What was answered since `older_than` may be lost as if it had not been.
+    pub(crate) set_back: Vec<Excuse>,
     failures: Vec<Failure>,
     /// Members that were evicted before all was last protected, and take writes of which there are no copies.
     void: Vec<Failure>,
@@ -42,9 +62,44 @@ pub(crate) struct Failures {
 }
 
 impl Failures {
+    pub(crate) fn new(acknowledge: Acknowledge) -> Failures {
+        Failures {
+            acknowledge,
+            began: 0,
+            kept: 0,
+            suspected: Vec::new(),
+            set_back: Vec::new(),
+            failures: Vec::new(),
+            void: Vec::new(),
+            tolerated: Vec::new(),
+            left: Vec::new(),
+            has_no_copies: false,
+            excused: Vec::new(),
+        }
+    }
+
+    /// A member is suspected, and may be done without after a while.
+    pub(crate) fn suspected(&mut self, now: u64) {
+        self.suspected.push(now);
+    }
+
+    /// Whether a failure may take with it what was answered since the last settled view began.
+    fn may_set_back(&self, now: u64) -> bool {
+        let is_given_up = self.suspected.iter().any(|at| *at + PATIENCE <= now && *at + BEHIND >= self.kept);
+        let by_mode = match self.acknowledge {
+            Acknowledge::Applied => false,
+            Acknowledge::Received => self.failures.len() > 1,
+            Acknowledge::None => true,
+        };
+        is_given_up || by_mode
+    }
+
     fn failed(&mut self, member: Member, until: Option<u64>, is_crash: bool, now: u64) {
         let void_from = (self.has_no_copies && until.is_none()).then_some(now);
         self.failures.push(Failure { member, until, is_crash, void_from });
+        if self.may_set_back(now) {
+            self.set_back.push(Excuse { at: now, until: None, older_than: self.kept });
+        }
         // Evictions alone must never lose anything of which there is a copy.
         if !self.has_no_copies && !self.failures.iter().any(|failure| failure.is_crash) {
             return;
@@ -97,7 +152,13 @@ impl Failures {
         let bears = usize::from(view.copies).min(full.saturating_sub(1));
         let now_tolerated = self.tolerated.last().map_or(0, |(_, tolerated)| *tolerated);
         self.has_no_copies |= view.copies == 0;
+        if view.version.epoch > before.version.epoch {
+            self.began = now;
+        }
         if view.version.sub > before.version.sub && view.version.epoch == before.version.epoch {
+            self.kept = self.began;
+            self.suspected.retain(|at| *at + BEHIND >= self.kept);
+            self.set_back.iter_mut().for_each(|excuse| excuse.until = excuse.until.or(Some(now)));
             self.tolerated.push((now, bears));
             self.left.clear();
             self.has_no_copies = view.copies == 0;

@@ -5,7 +5,7 @@
 //! memory of states, so that histories of more than a dozen operations take it too long, knows no losses that are excused for a time only, and no
 //! lives that end by themselves.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use bytes::Bytes;
@@ -27,19 +27,27 @@ pub struct Operation {
     pub reply: Option<Reply>,
     /// Without an answer: it has no effect on what is asked for after this.
     pub until: Option<u64>,
-    /// Of a loss: what was asked for then or later is not lost.
+    /// Of a loss: what was asked for then or later is not lost. Where it goes back: what was answered before is not lost.
     pub older_than: u64,
+    /// The session may go back to what it was.
+    pub goes_back: bool,
 }
 
 impl Operation {
     /// One that is not answered yet.
     pub fn asked(key: Key, command: Command, invoked: u64) -> Operation {
-        Operation { key, command: Some(command), invoked, answered: None, reply: None, until: None, older_than: 0 }
+        Operation { key, command: Some(command), invoked, answered: None, reply: None, until: None, older_than: 0, goes_back: false }
     }
 
     /// The session may be lost from `invoked` on if it was last written before `older_than`, but what is asked for after `until` is not affected.
     pub fn loss(key: Key, invoked: u64, until: Option<u64>, older_than: u64) -> Operation {
-        Operation { key, command: None, invoked, answered: None, reply: None, until, older_than }
+        Operation { key, command: None, invoked, answered: None, reply: None, until, older_than, goes_back: false }
+    }
+
+    /// The session may go back to what it was before some of the last writes, from `invoked` on, but not to before what was answered before `kept`;
+    /// what is asked for after `until` is not affected.
+    pub fn set_back(key: Key, invoked: u64, until: Option<u64>, kept: u64) -> Operation {
+        Operation { goes_back: true, ..Operation::loss(key, invoked, until, kept) }
     }
 
     /// Somebody was told at this moment that the life of the session, which was given to it after `invoked`, was over.
@@ -66,6 +74,9 @@ impl fmt::Display for Operation {
         let Some(command) = &self.command else {
             if let Some(at) = self.answered {
                 return write!(f, "[..{at}] its life is over");
+            }
+            if self.goes_back {
+                return write!(f, "[{}..{:?}] what was answered from {} on may be lost", self.invoked, self.until, self.older_than);
             }
             return write!(f, "[{}..{:?}] what is older than {} may be lost", self.invoked, self.until, self.older_than);
         };
@@ -146,8 +157,21 @@ pub fn judge_told(operations: &[Operation], rested: Option<u64>, told_after: Opt
     operations.sort_by_key(|operation| (operation.answered.is_none(), operation.answered, operation.invoked));
     let must = operations.iter().filter(|operation| operation.answered.is_some()).count();
     let has_losses = operations.iter().any(|operation| operation.command.is_none() && !operation.is_end());
-    let mut search = Search { operations: &operations, must, rested, told_after, tries: 0, has_losses, seen: HashSet::new() };
-    match search.explains([0; WORDS], 0, None) {
+    let goes_back = operations.iter().any(|operation| operation.goes_back);
+    let mut search = Search {
+        operations: &operations,
+        must,
+        rested,
+        told_after,
+        tries: 0,
+        has_losses,
+        goes_back,
+        seen: HashSet::new(),
+        nodes: Vec::new(),
+        index: HashMap::new(),
+    };
+    let nothing = search.node(0, None, 0);
+    match search.explains([0; WORDS], 0, nothing) {
         true => Verdict::Linearizable,
         false if search.tries >= MAX_TRIES => Verdict::Undecided,
         false => Verdict::Violated,
@@ -187,7 +211,21 @@ struct Search<'a> {
     told_after: Option<u64>,
     tries: usize,
     has_losses: bool,
-    seen: HashSet<(Done, State)>,
+    /// The session may go back, so what it was is remembered.
+    goes_back: bool,
+    seen: HashSet<(Done, u32)>,
+    /// All states that were met, each once; where the session may go back, each once for each way to it.
+    nodes: Vec<Node>,
+    index: HashMap<(u32, State, u64), u32>,
+}
+
+/// A state that was met.
+struct Node {
+    /// What it was before.
+    before: u32,
+    state: State,
+    /// When the change that led to it was answered.
+    answered: u64,
 }
 
 fn is_done(done: &Done, i: usize) -> bool {
@@ -195,17 +233,39 @@ fn is_done(done: &Done, i: usize) -> bool {
 }
 
 impl Search<'_> {
+    /// The number of a state to which a change leads that was answered at this moment.
+    fn node(&mut self, before: u32, state: State, answered: u64) -> u32 {
+        let (before, answered) = if self.goes_back { (before, answered) } else { (0, 0) };
+        let nodes = &mut self.nodes;
+        let number = self.index.entry((before, state.clone(), answered)).or_insert_with(|| {
+            nodes.push(Node { before, state, answered });
+            nodes.len() as u32 - 1
+        });
+        *number
+    }
+
+    /// What the session may go back to, when what was answered before `kept` is not lost.
+    fn before(&self, mut node: u32, kept: u64) -> Vec<u32> {
+        let mut before = Vec::new();
+        while node != 0 && self.nodes[node as usize].answered >= kept {
+            node = self.nodes[node as usize].before;
+            before.push(node);
+        }
+        before
+    }
+
     /// `first`: all before it are done.
-    fn explains(&mut self, done: Done, mut first: usize, state: State) -> bool {
+    fn explains(&mut self, done: Done, mut first: usize, node: u32) -> bool {
         while first < self.must && is_done(&done, first) {
             first += 1;
         }
         if first == self.must {
             return true;
         }
-        if self.tries >= MAX_TRIES || !self.seen.insert((done, state.clone())) {
+        if self.tries >= MAX_TRIES || !self.seen.insert((done, node)) {
             return false;
         }
+        let state = self.nodes[node as usize].state.clone();
         // Whatever comes next was asked for before any of the rest was answered.
         let horizon = self.operations[first].answered.unwrap_or(u64::MAX);
         for i in first..self.operations.len() {
@@ -217,14 +277,24 @@ impl Search<'_> {
             if operation.answered.is_none() && (self.has_twin(&done, i) || self.is_over(&done, operation)) {
                 continue;
             }
+            let mut with = done;
+            with[i / 64] |= 1 << (i % 64);
+            if operation.goes_back {
+                if self.before(node, operation.older_than).into_iter().any(|before| self.explains(with, first, before)) {
+                    return true;
+                }
+                continue;
+            }
             for before in self.lives_on(&state, operation, horizon) {
                 let Some((reply, after)) = step(operation, &before, self.has_losses) else { continue };
                 let fits = operation.answered.is_none() || fits(operation, reply, &before);
                 // An unanswered operation without an effect need not be placed.
                 let is_idle = operation.answered.is_none() && after == before;
-                let mut with = done;
-                with[i / 64] |= 1 << (i % 64);
-                if fits && !is_idle && self.explains(with, first, after) {
+                if !fits || is_idle {
+                    continue;
+                }
+                let next = if after == state { node } else { self.node(node, after, operation.answered.unwrap_or(u64::MAX)) };
+                if self.explains(with, first, next) {
                     return true;
                 }
             }
@@ -239,6 +309,7 @@ impl Search<'_> {
             other.command == operation.command
                 && other.invoked <= operation.invoked
                 && other.until == operation.until
+                && other.goes_back == operation.goes_back
                 && other.older_than == operation.older_than
         })
     }

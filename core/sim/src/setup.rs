@@ -1,6 +1,8 @@
 //! What a run is like, before anything goes wrong.
 
-use holdfast_core::engine::{BrokenRule, Config};
+use holdfast_core::engine::{Acknowledge, BrokenRule, Compression, Config, OnUnderReplicated};
+
+use holdfast_core::Place;
 
 use crate::rng::Rng;
 
@@ -12,6 +14,12 @@ const ALL_OTHERS: u8 = 63;
 
 /// After so much silence a member is suspected, in milliseconds.
 pub(crate) const FAILURE_TIMEOUT: u64 = 400;
+
+/// With `Accept`, a member that was suspected for so long is not waited for: half of `ack_timeout`, in milliseconds.
+pub(crate) const PATIENCE: u64 = ACK_TIMEOUT / 2;
+
+/// How long a command may take, in milliseconds.
+const ACK_TIMEOUT: u64 = 1_000;
 
 /// What a run is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +44,16 @@ pub struct Setup {
     pub queue_bytes: u64,
     /// How many sessions a member looks at in one go.
     pub step: usize,
+    /// When a write is answered.
+    pub acknowledge: Acknowledge,
+    /// What becomes of writes while there are too few copies.
+    pub on_under_replicated: OnUnderReplicated,
+    /// Whether frames are compressed.
+    pub compression: Compression,
+    /// In how many zones the hosts are; with 0 none is known.
+    pub zones: usize,
+    /// In how many domains they are; with 0 none is known.
+    pub domains: usize,
     /// How many of a hundred callers of the arbiter hear nothing of what they did.
     pub unheard: u64,
     /// Which rule is not kept.
@@ -56,6 +74,11 @@ impl Setup {
             stripe: 1,
             queue_bytes: 1 << 20,
             step: 4096,
+            acknowledge: Acknowledge::Applied,
+            on_under_replicated: OnUnderReplicated::Wait,
+            compression: Compression::None,
+            zones: 0,
+            domains: 0,
             unheard: 15,
             broken: None,
         }
@@ -68,7 +91,8 @@ impl Setup {
         let copies = rng.pick(&[1, 1, 1, 1, 2, 2, 3]);
         let keys = rng.between(1, 3) as usize;
         let step = Rng::of(seed, [30, 0, 0, 0]).pick(&[1, 1, 2, 5, 100, 4096]);
-        let plain = Setup { keys, step, ..Setup::plain(seed, hosts, copies) };
+        let compression = Rng::of(seed, [31, 0, 0, 0]).pick(&[Compression::None, Compression::Lz4]);
+        let plain = Setup { keys, step, compression, ..Setup::plain(seed, hosts, copies) };
         match kind {
             Kind::Crowd => Setup { crowd: 700, step: step.max(100), hosts: hosts.clamp(3, 4), copies: 2, ..plain },
             Kind::Flood => Setup { queue_bytes: 8 << 10, hosts: hosts.clamp(2, 4), ..plain },
@@ -80,20 +104,39 @@ impl Setup {
                 let connections = rng.between(1, 4) as u8;
                 Setup { copies, connections, stripe: rng.pick(&[1, 200, 2_000]), hosts: hosts.clamp(2, 5), ..plain }
             }
+            Kind::Trade => {
+                let acknowledge = rng.pick(&[Acknowledge::Applied, Acknowledge::Received, Acknowledge::None]);
+                let modes = [OnUnderReplicated::Wait, OnUnderReplicated::Reject, OnUnderReplicated::Accept];
+                let on_under_replicated = rng.pick(if acknowledge == Acknowledge::Applied { &modes[1..] } else { &modes });
+                Setup { acknowledge, on_under_replicated, hosts: hosts.clamp(2, 5), ..plain }
+            }
+            Kind::Places => {
+                let (zones, domains) = rng.pick(&[(2, 0), (3, 0), (2, 0), (0, 2), (3, 2), (2, 2)]);
+                Setup { zones, domains, hosts: hosts.clamp(3, 7), ..plain }
+            }
             _ => plain,
         }
+    }
+
+    /// Where a host is.
+    pub(crate) fn place(&self, host: usize) -> Place {
+        let name = |count: usize, of: usize| if count == 0 { String::new() } else { (of % count).to_string() };
+        Place { zone: name(self.zones, host), domain: name(self.domains, host / 2) }
     }
 
     pub(crate) fn config(&self, name: String, pod_uid: String) -> Config {
         Config {
             copies: self.copies,
-            ack_timeout: 1_000,
+            ack_timeout: ACK_TIMEOUT,
             heartbeat_interval: 50,
             failure_timeout: FAILURE_TIMEOUT,
             state_transfer_timeout: 3_000,
             queue_bytes: self.queue_bytes,
             max_commands: 1_000,
             connections: self.connections,
+            acknowledge: self.acknowledge,
+            on_under_replicated: self.on_under_replicated,
+            compression: self.compression,
             ..Config::new("sim", name, pod_uid)
         }
     }
@@ -124,11 +167,15 @@ pub enum Kind {
     Blackout,
     /// No copies, copies everywhere, several connections to a member, another number of copies while it runs.
     Modes,
+    /// Safety is traded for speed or availability.
+    Trade,
+    /// Members in several zones and domains.
+    Places,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 13] = [
         Kind::Mixed,
         Kind::Hunt,
         Kind::Churn,
@@ -140,12 +187,16 @@ impl Kind {
         Kind::Expiry,
         Kind::Blackout,
         Kind::Modes,
+        Kind::Trade,
+        Kind::Places,
     ];
 
     /// That of a seed.
     pub fn of(seed: u64) -> Kind {
         match Rng::of(seed, [2, 0, 0, 0]).below(100) {
-            0..20 => Kind::Mixed,
+            0..12 => Kind::Mixed,
+            12..16 => Kind::Places,
+            16..20 => Kind::Trade,
             20..32 => Kind::Hunt,
             32..47 => Kind::Churn,
             47..55 => Kind::Narrow,

@@ -29,6 +29,8 @@ pub struct Stats {
     pub resets: u64,
     /// Runs in which more failed at once than the copies can bear.
     pub excused: u64,
+    /// Runs in which a member was evicted without a budget, because that was accepted.
+    pub lossy: u64,
     /// Histories of one session that took too long to judge.
     pub undecided: u64,
     /// The longest history of one session.
@@ -54,6 +56,7 @@ impl std::ops::AddAssign for Stats {
         self.leaves += other.leaves;
         self.resets += other.resets;
         self.excused += other.excused;
+        self.lossy += other.lossy;
         self.undecided += other.undecided;
         self.longest_history = self.longest_history.max(other.longest_history);
         self.most_over_limit = self.most_over_limit.max(other.most_over_limit);

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Bytes, BytesMut};
-use holdfast_core::engine::{ConnId, Engine, Event, Output, SwapOutcome};
+use holdfast_core::engine::{Acknowledge, ConnId, Engine, Event, OnUnderReplicated, Output, SwapOutcome};
 use holdfast_core::wire::{Decoder, Frame};
-use holdfast_core::{Key, Member, MemberState, NodeId, Version, View};
+use holdfast_core::{Key, Member, MemberState, NodeId, Place, Version, View};
 
 use crate::action::Action;
 use crate::arbiter::{Arbiter, Fate};
@@ -82,6 +82,8 @@ pub(crate) struct World {
     pub(crate) rested: Option<u64>,
     /// Some engine may have changed in this millisecond.
     pub(crate) is_touched: bool,
+    /// Somebody was evicted without a budget, so that nothing is promised any more.
+    pub(crate) is_lossy: bool,
     /// When a member last crashed, left, or lost its life in the view.
     pub(crate) last_failure: u64,
     /// Who became full in the last view.
@@ -101,7 +103,7 @@ impl World {
             network: Network::new(hosts.len()),
             hosts,
             arbiter: Arbiter::new(setup.copies),
-            failures: Failures::default(),
+            failures: Failures::new(setup.acknowledge),
             keys,
             crowd,
             created: BTreeSet::new(),
@@ -118,6 +120,7 @@ impl World {
             is_healing: false,
             rested: None,
             is_touched: false,
+            is_lossy: false,
             last_failure: 0,
             promoted: None,
             copies: None,
@@ -196,6 +199,10 @@ impl World {
         slot.life = Some(member);
         slot.next_tick = self.now;
         self.log(|| format!("START {member:?}"));
+        let place = self.setup.place(host);
+        if place != Place::default() {
+            self.with(host, |engine, now| engine.handle_place(now, place));
+        }
         if let Some(copies) = self.copies {
             self.with(host, |engine, now| engine.handle_copies(now, copies));
         }
@@ -294,7 +301,10 @@ impl World {
             Event::Evicting { member, proven: true } if self.is_alive(member) => {
                 self.violate(format!("{host} takes {member:?}, which lives, for proven dead"));
             }
-            Event::Expired { key } => self.expired(key),
+            Event::Expired { key } if self.setup.acknowledge == Acknowledge::Applied => self.expired(key),
+            Event::Suspected { .. } if self.setup.on_under_replicated == OnUnderReplicated::Accept => {
+                self.failures.suspected(self.now);
+            }
             Event::BarrierPassed { taken, appointed, .. } => self.stats.takeovers += (taken + appointed) as u64,
             _ => {}
         }
@@ -321,6 +331,10 @@ impl World {
             return;
         }
         self.stats.views += 1;
+        if view.is_lossy && self.setup.on_under_replicated != OnUnderReplicated::Accept {
+            self.violate(format!("a lossy view although nobody accepts that: {view:?}"));
+        }
+        self.is_lossy |= view.is_lossy;
         self.log(|| format!("COMMIT {view:?}"));
         for (id, _) in before.members.iter().filter(|(id, _)| before.member(**id) != view.member(**id)) {
             let Some(member) = before.member(*id).filter(|member| self.is_alive(*member)) else { continue };
@@ -329,7 +343,7 @@ impl World {
             if is_leaving && by.is_none_or(|by| by == host) {
                 continue;
             }
-            if before.state(*id) != Some(MemberState::Join) && before.budget == 0 {
+            if before.state(*id) != Some(MemberState::Join) && before.budget == 0 && !view.is_lossy {
                 self.violate(format!("{member:?}, which lives, was evicted without a budget"));
             }
             self.stats.false_evictions += 1;

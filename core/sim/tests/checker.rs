@@ -200,6 +200,25 @@ fn an_excused_loss_explains_a_missing_value_and_nothing_else() {
 }
 
 #[test]
+fn a_session_that_is_set_back_keeps_the_order_of_its_writes() {
+    let back = |kept| Operation::set_back(Key::new(), 5, Some(20), kept);
+    let [a, b] = [wrote("a", 0, Some(1)), wrote("b", 2, Some(3))];
+    let deleted = asked(Command::Delete, 4, Some(5), Some(Reply::Int(1)));
+    assert_eq!(Verdict::Violated, judge(&[a.clone(), b.clone(), got("a", 6, 7)], None), "nothing sets it back");
+    assert_eq!(Verdict::Linearizable, judge(&[a.clone(), b.clone(), back(0), got("a", 6, 7)], None));
+    assert_eq!(Verdict::Linearizable, judge(&[a.clone(), b.clone(), back(0), got("b", 6, 7), got("", 8, 9)], None));
+    assert_eq!(Verdict::Violated, judge(&[a.clone(), b.clone(), back(0), got("a", 6, 7), got("b", 8, 9)], None), "what is lost is lost");
+    assert_eq!(Verdict::Violated, judge(&[a.clone(), b.clone(), back(2), got("", 6, 7)], None), "the first one was kept");
+    assert_eq!(Verdict::Violated, judge(&[a.clone(), b.clone(), back(0), got("b", 21, 22), got("a", 30, 31)], None), "too late");
+    assert_eq!(
+        Verdict::Linearizable,
+        judge(&[a.clone(), b.clone(), deleted.clone(), back(5), got("b", 6, 7)], None),
+        "its end was not kept"
+    );
+    assert_eq!(Verdict::Violated, judge(&[a, b, deleted, back(6), got("b", 7, 8)], None), "its end was kept");
+}
+
+#[test]
 fn a_life_may_end_late_but_not_early_and_not_never() {
     let written = wrote_for("a", 1_000, 0, 10);
     assert_eq!(Verdict::Linearizable, judge(&[written.clone(), got("a", 500, 501), got("", 1_100, 1_101)], None));

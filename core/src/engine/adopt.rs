@@ -42,7 +42,7 @@ impl Engine {
             self.announce_view(&view);
             return;
         }
-        self.layout = view.layout();
+        self.layout = self.broken.layout(&view);
         let gone = self.replace_links(previous.as_deref(), &view);
         self.sessions.adopt(&view, gone, self.broken.is(BrokenRule::ForgetAcrossViews));
         let waiting = self.look_at_pending(&view);

@@ -1,7 +1,9 @@
 //! Rules that can be broken on purpose, so that the simulator can show that it would notice (`sim --break`). Without the feature `broken-rules`,
 //! which no product binary has, nothing can be broken and all of this compiles to nothing.
 
+use crate::placement::Layout;
 use crate::value::Image;
+use crate::view::View;
 
 macro_rules! rules {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -106,6 +108,14 @@ rules! {
     ExpiredAtOnce,
     /// R18: nobody is told that a session has expired.
     ExpiredUntold,
+    /// R1: copies are kept wherever the members that keep them are.
+    IgnorePlaces,
+    /// R3: a view from which somebody was evicted without a budget is not marked.
+    UnmarkedLoss,
+    /// `acknowledge: Received`: a write is answered before anybody has received it.
+    AnswerUnreceived,
+    /// `onUnderReplicated: Reject`: a write that is refused is done all the same.
+    RefuseAfterWriting,
     /// Leases: a member answers although the others may have evicted it.
     AnswerWithoutLease,
     /// Leases: reports are sent although a promise to a member that is gone is not over.
@@ -146,6 +156,16 @@ impl Broken {
 }
 
 impl Broken {
+    /// Who is placed where in `view`.
+    pub(super) fn layout(self, view: &View) -> Layout {
+        if !self.is(BrokenRule::IgnorePlaces) {
+            return view.layout();
+        }
+        let mut view = view.clone();
+        view.members.values_mut().for_each(|entry| entry.place = Default::default());
+        view.layout()
+    }
+
     /// What a holder makes of an image that arrives.
     pub(super) fn received(self, mut image: Image) -> Image {
         if self.is(BrokenRule::ExpireEarly) {

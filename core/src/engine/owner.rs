@@ -48,6 +48,10 @@ impl Engine {
         }
         if let Some(change) = change {
             if let Some(error) = self.refusal(slot) {
+                if self.broken.is(BrokenRule::RefuseAfterWriting) {
+                    self.write(slot, change);
+                    self.maintain(slot);
+                }
                 self.answer(queued.origin, queued.request, Reply::Error(error));
                 return;
             }
@@ -137,6 +141,7 @@ impl Engine {
         let acked = own.min_acked(own.set(), seq).filter(|_| is_told);
         let answered = match self.config.acknowledge {
             Acknowledge::None => Some(seq),
+            Acknowledge::Received if self.broken.is(BrokenRule::AnswerUnreceived) => Some(seq),
             Acknowledge::Received => own.min_received(own.set().without(self.given_up), seq).filter(|_| is_told),
             Acknowledge::Applied if self.given_up.is_empty() => acked,
             Acknowledge::Applied => own.min_acked(own.set().without(self.given_up), seq).filter(|_| is_told),
