@@ -7,6 +7,7 @@ mod byte_size;
 mod crd;
 mod duration;
 mod gateway_intent;
+mod links_report;
 pub mod names;
 #[expect(unreachable_pub, reason = "KubeSchema repeats each struct inside a function, its `pub` included")]
 mod replication;
@@ -23,6 +24,7 @@ pub use byte_size::{ByteSize, ParseByteSizeError};
 pub use crd::{CrdFile, crds};
 pub use duration::{Duration, ParseDurationError};
 pub use gateway_intent::GatewayIntent;
+pub use links_report::LinksReport;
 pub use replication::{Acknowledge, Compression, OnUnderReplicated, Placement, Replication, StateTransfer, Topology, Transport};
 pub use session_cluster::{
     Affinity, AffinitySource, AffinitySourceType, App, Gateway, Membership, Runtime, Security, SessionCluster, SessionClusterSpec,

@@ -33,6 +33,8 @@ pub const FOUNDED_ANNOTATION: &str = "holdfast.dev/founded";
 pub const RESTORED_ANNOTATION: &str = "holdfast.dev/restored";
 /// Annotation on the SessionView: the epoch of the last view in which acknowledged writes may have been lost. It stays when that is over.
 pub const LOSSY_ANNOTATION: &str = "holdfast.dev/lossy";
+/// Before the `/` of the annotations on the SessionView by which members say how their links are; behind it is the ordinal.
+pub const LINKS_ANNOTATION_PREFIX: &str = "links.holdfast.dev";
 /// A view that is put back is so far ahead of what it was and of what it replaces, so that no number is ever used twice.
 pub const RESTORE_STEP: u64 = 1000;
 /// Annotation on a member's pod, by the operator: the failure zone of its node; empty if the node has none.
@@ -93,6 +95,11 @@ pub fn ordinal(cluster: &str, pod: &str) -> Option<u32> {
     let digits = pod.strip_prefix(cluster)?.strip_prefix('-')?;
     let canonical = digits == "0" || !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit());
     if canonical { digits.parse().ok() } else { None }
+}
+
+/// Annotation on the SessionView by which the member with this ordinal says how its links are.
+pub fn links_annotation(ordinal: u32) -> String {
+    format!("{LINKS_ANNOTATION_PREFIX}/{ordinal}")
 }
 
 /// Headless Service through which members find each other, ready or not.

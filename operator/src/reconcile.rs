@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::apply::{Applier, ApplyError, FIELD_MANAGER};
 use crate::build::{self, GATEWAY_IMAGE_ANNOTATION, Images, Inputs, RUNTIME_IMAGE_ANNOTATION, TLS_ANNOTATION};
-use crate::certificates::{self, CertificateError, Links, ROTATE_AUTHORITY_ANNOTATION, ROTATE_CERTIFICATES_ANNOTATION, Requests};
+use crate::certificates::{self, CertificateError, Holder, Links, ROTATE_AUTHORITY_ANNOTATION, ROTATE_CERTIFICATES_ANNOTATION, Requests};
 use crate::cluster::Cluster;
 use crate::dereference::{self, Found, ReadError};
 use crate::events::{self, Notice, Publisher};
@@ -196,7 +196,7 @@ async fn pipeline(context: &Context, cluster: &Cluster, resource: &SessionCluste
         }
         // Before the pods, which do not start without them.
         let (links, steps) = if tls {
-            Box::pin(certificates::ensure(&context.client, cluster, &requests(resource))).await?
+            Box::pin(certificates::ensure(&context.client, cluster, &requests(resource), &holders(&survey))).await?
         } else if cluster.spec.security.tls.mode == TlsMode::Managed {
             (Links::MadeWithout, Vec::new())
         } else {
@@ -344,6 +344,11 @@ fn has_tls(cluster: &Cluster, observed: &Observed, survey: &Survey) -> bool {
 fn requests(resource: &SessionCluster) -> Requests {
     let asked = |key| resource.annotations().get(key).cloned();
     Requests { certificates: asked(ROTATE_CERTIFICATES_ANNOTATION), authority: asked(ROTATE_AUTHORITY_ANNOTATION) }
+}
+
+/// The members' pods, with what they say that they have.
+fn holders(survey: &Survey) -> Vec<Holder> {
+    survey.members.iter().map(|member| Holder { pod: member.name.clone(), has: member.links.clone() }).collect()
 }
 
 /// The operator never looks at this Secret. It tries once for each cluster in its life, and again now and then while pods may be waiting for it.

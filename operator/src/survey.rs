@@ -1,6 +1,6 @@
 //! What was observed, boiled down to what decisions and the status need. Pure.
 
-use holdfast_api::{MemberState, Replication, Topology, names};
+use holdfast_api::{LinksReport, MemberState, Replication, SessionView, Topology, names};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -47,6 +47,8 @@ pub struct Member {
     pub lost: bool,
     /// How far it is in the view; `None`: outside. Another pod of the same name does not count.
     pub standing: Option<MemberState>,
+    /// What it says about its links; `None`: nothing.
+    pub links: Option<LinksReport>,
 }
 
 /// The view, and how it compares with the pods. One that members have yet to put back is none.
@@ -193,8 +195,10 @@ fn members(name: &str, observed: &Observed) -> Vec<Member> {
             let standing = view
                 .and_then(|view| view.spec.members.iter().find(|member| member.name == pod_name && member.pod_uid == uid))
                 .map(|member| member.state);
+            let ordinal = names::ordinal(name, &pod_name)?;
             Some(Member {
-                ordinal: names::ordinal(name, &pod_name)?,
+                ordinal,
+                links: links(view, ordinal, &uid),
                 ready: condition(pod, "Ready"),
                 terminating: pod.metadata.deletion_timestamp.is_some(),
                 outdated: revision.is_some_and(|revision| pod.labels().get("controller-revision-hash").is_some_and(|of| of != revision)),
@@ -207,6 +211,12 @@ fn members(name: &str, observed: &Observed) -> Vec<Member> {
         .collect();
     members.sort_by_key(|member| member.ordinal);
     members
+}
+
+/// What this pod has noted on the register about its links.
+fn links(view: Option<&SessionView>, ordinal: u32, uid: &str) -> Option<LinksReport> {
+    let note = view?.annotations().get(&names::links_annotation(ordinal))?;
+    serde_json::from_str(note).ok().filter(|report: &LinksReport| report.pod_uid == uid)
 }
 
 /// Whether the StatefulSet made the pod.

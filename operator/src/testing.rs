@@ -4,7 +4,7 @@ pub(crate) mod api;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use holdfast_api::{MemberState, Replication, SessionCluster, SessionView, SessionViewSpec, Topology, ViewMember, names};
+use holdfast_api::{LinksReport, MemberState, Replication, SessionCluster, SessionView, SessionViewSpec, Topology, ViewMember, names};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use serde_json::{Value, json};
@@ -100,7 +100,21 @@ impl World {
         let members = (0..replicas).map(|id| member(id, MemberState::Full)).collect();
         world.observed.view =
             Some(SessionView::new("shop", SessionViewSpec { epoch: 7, sub: 1, copies: 1, budget: 1, lossy: false, members }));
-        world
+        (0..replicas).fold(world, |world, ordinal| world.links(ordinal, true))
+    }
+
+    /// A member says whether its links are encrypted.
+    pub(crate) fn links(self, ordinal: u32, encrypted: bool) -> Self {
+        let report = LinksReport { pod_uid: format!("pod-{ordinal}"), encrypted, certificate: None, authorities: Vec::new() };
+        let text = serde_json::to_string(&report).expect("JSON");
+        self.marked(&[(&names::links_annotation(ordinal), &text)])
+    }
+
+    /// A member says nothing of its links.
+    pub(crate) fn silent_about_links(mut self, ordinal: u32) -> Self {
+        let view = self.observed.view.as_mut().expect("a view");
+        view.metadata.annotations.get_or_insert_default().remove(&names::links_annotation(ordinal));
+        self
     }
 
     pub(crate) fn survey(&self) -> Survey {

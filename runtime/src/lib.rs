@@ -2,6 +2,7 @@
 //! The rules decide; everything here carries out, and reports what happened.
 
 pub mod admin;
+pub mod announce;
 pub mod arbiter;
 mod clock;
 pub mod config;

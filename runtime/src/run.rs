@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::admin::{self, Identity};
+use crate::announce::Announcer;
 use crate::arbiter::kubernetes::KubernetesArbiter;
 use crate::config::{Config, Settings};
 use crate::data::DataThread;
@@ -96,7 +97,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
         arbiter: Arc::new(KubernetesArbiter::new(client.clone(), &settings.namespace, &settings.cluster)),
         resolver: peers.clone(),
         prover: Arc::new(PodStatus::new(client.clone(), &settings.namespace)),
-        locator: Some(Arc::new(OwnPod::new(client, &settings.namespace, &settings.pod_name, &settings.pod_uid))),
+        locator: Some(Arc::new(OwnPod::new(client.clone(), &settings.namespace, &settings.pod_name, &settings.pod_uid))),
         health: health.clone(),
     };
     let data = DataThread::start().context("cannot start the thread for sessions")?;
@@ -119,6 +120,8 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
     doorkeepers.spawn(serve(doors.local, admin::local_router(control.clone()), closing.clone()));
     doorkeepers.spawn_on(doors.redis.run(member.sessions(), closing.clone()), data.handle());
     doorkeepers.spawn(report_health(control.status(), health));
+    let announcer = Announcer::new(client, &settings.namespace, &settings.cluster, config.id.get(), &settings.pod_uid, tls.clone());
+    doorkeepers.spawn(announcer.run(closing.clone()));
     let refresh = closing.clone();
     doorkeepers.spawn(async move { peers.keep_fresh(refresh).await });
     match tls {

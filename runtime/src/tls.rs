@@ -103,6 +103,13 @@ impl Tls {
         }
     }
 
+    /// Serial number of the certificate that new links use, and those of the authorities that are trusted.
+    #[must_use]
+    pub fn serials(&self) -> (String, Vec<String>) {
+        let current = self.inner.current.load();
+        (current.serial.clone(), current.authorities.clone())
+    }
+
     /// The accepting end of a handshake; `None` if the peer was refused, which has been logged and counted.
     pub(crate) async fn accept(&self, stream: TcpStream, from: SocketAddr) -> Option<TlsStream<TcpStream>> {
         let handshake = self.inner.current.load().acceptor.accept(stream);
@@ -130,7 +137,7 @@ impl Tls {
 impl Material {
     fn announce(&self, what: &str) {
         gauge!("holdfast_link_certificate_expiry_seconds").set(self.seconds_left());
-        info!(serial = self.serial, ends = self.ends, authorities = self.authorities, "{what}");
+        info!(serial = self.serial, ends = self.ends, authorities = self.authorities.len(), "{what}");
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use holdfast_api::names;
+use holdfast_api::{LinksReport, names};
 use holdfast_tests::stage::{NAMESPACE, SHOP, eventually, is_true};
+use kube::ResourceExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -15,6 +16,8 @@ use crate::lab::Lab;
 
 /// The kubelet may take two minutes to bring a changed Secret, and the machine is busy.
 const BROUGHT: Duration = Duration::from_secs(200);
+/// A member looks every five seconds whether it has something to say.
+const SAID: Duration = Duration::from_secs(30);
 /// Metrics of a member.
 const REFUSED: &str = "holdfast_link_tls_refused_total{side=\"accepted\",reason=\"plaintext\"}";
 const RELOADED: &str = "holdfast_link_certificate_reloads_total{result=\"ok\"}";
@@ -24,6 +27,8 @@ pub(crate) async fn run(lab: Lab) -> anyhow::Result<()> {
     lab.whole_shop().await?;
     is_true(&lab.stage.shop().await?, "LinksEncrypted").map_err(anyhow::Error::msg)?;
     let members = members(&lab).await?;
+    let reports = reports(&lab).await?;
+    ensure!(reports.len() == 3 && reports.iter().all(|report| report.encrypted), "members say of their links: {reports:?}");
     ensure!(members.len() == 3, "the members are {members:?}");
     for member in &members {
         let left = metric(&lab, member, LEFT).await?;
@@ -60,7 +65,7 @@ async fn a_new_certificate_comes_into_use(lab: &Lab, members: &[String]) -> anyh
         let secret = names::tls_secret(SHOP);
         lab.stage.kubectl(&["get", "secret", "-n", NAMESPACE, &secret, "-o", "jsonpath={.data.tls\\.crt}"]).await
     };
-    let (old, before) = (certificate().await?, epoch(lab).await?);
+    let (old, before, said) = (certificate().await?, epoch(lab).await?, reports(lab).await?);
     let mut lost = BTreeMap::new();
     let mut reloads = BTreeMap::new();
     for member in members {
@@ -90,6 +95,13 @@ async fn a_new_certificate_comes_into_use(lab: &Lab, members: &[String]) -> anyh
         ensure!(now == lost[member], "{member} has lost links: {now} in all, {} before", lost[member]);
     }
     ensure!(epoch(lab).await? == before, "the members have changed");
+    eventually("all members to say that they have the new certificate", SAID, || async {
+        let now = reports(lab).await.map_err(|error| error.to_string())?;
+        let same = now.iter().all(|report| report.certificate == now[0].certificate);
+        if same && now.iter().all(|report| !said.contains(report)) { Ok(()) } else { Err(format!("{now:?}, {said:?} before")) }
+    })
+    .await?;
+    is_true(&lab.stage.shop().await?, "LinksEncrypted").map_err(anyhow::Error::msg)?;
 
     // What is made from now on uses it: a member that starts anew meets the others.
     lab.stage.replace_member(&members[2]).await?;
@@ -99,6 +111,13 @@ async fn a_new_certificate_comes_into_use(lab: &Lab, members: &[String]) -> anyh
 /// Connections that ended for another reason than that one of their ends did.
 async fn dropped(lab: &Lab, member: &str) -> anyhow::Result<f64> {
     metric(lab, member, "holdfast_link_ended_total").await
+}
+
+/// What the members say of their links, as the operator reads it.
+async fn reports(lab: &Lab) -> anyhow::Result<Vec<LinksReport>> {
+    let view = lab.stage.session_views().get(SHOP).await?;
+    let of = |id| view.annotations().get(&names::links_annotation(id));
+    (0..3).filter_map(of).map(|text| serde_json::from_str(text).with_context(|| format!("`{text}`"))).collect()
 }
 
 async fn epoch(lab: &Lab) -> anyhow::Result<u64> {

@@ -18,12 +18,12 @@ pub(super) fn gateway_account(cluster: &Cluster) -> ServiceAccount {
     account(cluster, names::gateway(&cluster.name), names::GATEWAY)
 }
 
-/// Members agree on the view of their own cluster, and read the pods of their own cluster as proof of a death.
+/// Members agree on the view of their own cluster and note on it how their links are, and read the pods of their own cluster as proof of a death.
 pub(super) fn member_role(cluster: &Cluster, ordinals: u32) -> Role {
     let view = rule(
         SessionView::group(&()).as_ref(),
         SessionView::plural(&()).as_ref(),
-        &["get", "list", "watch", "update"],
+        &["get", "list", "watch", "update", "patch"],
         Some(vec![names::view(&cluster.name)]),
     );
     // An empty list of names would mean every pod of the namespace.

@@ -8,8 +8,8 @@ use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt};
 
 use super::issue::Issuing;
-use super::plan::{carry_out, plan};
-use super::{IssueError, Links, Requests, Step, Stored, TIMES, secrets};
+use super::plan::{carry_out, plan, waiting_for};
+use super::{Holder, IssueError, Links, Requests, Step, Stored, TIMES, secrets};
 use crate::apply::{ApplyError, FIELD_MANAGER, check_owner};
 use crate::cluster::Cluster;
 
@@ -28,7 +28,12 @@ pub enum CertificateError {
 ///
 /// # Errors
 /// When a Secret cannot be read or written, or belongs to somebody else.
-pub async fn ensure(client: &Client, cluster: &Cluster, requests: &Requests) -> Result<(Links, Vec<Step>), CertificateError> {
+pub async fn ensure(
+    client: &Client,
+    cluster: &Cluster,
+    requests: &Requests,
+    holders: &[Holder],
+) -> Result<(Links, Vec<Step>), CertificateError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), &cluster.namespace);
     let authorities = read(&api, cluster, &names::authority_secret(&cluster.name)).await?;
     let published = read(&api, cluster, &names::tls_secret(&cluster.name)).await?;
@@ -39,7 +44,7 @@ pub async fn ensure(client: &Client, cluster: &Cluster, requests: &Requests) -> 
     };
 
     let now = Timestamp::now();
-    let steps = plan(now, &before, requests, &TIMES);
+    let steps = plan(now, &before, requests, holders, &TIMES);
     let after = carry_out(now, &steps, &before, requests, &mut Issuing { cluster, times: &TIMES })?;
     if let Some(next) = after.authorities.as_ref().filter(|_| after.authorities != before.authorities) {
         write(&api, secrets::of_authorities(cluster, next), authorities).await?;
@@ -50,10 +55,10 @@ pub async fn ensure(client: &Client, cluster: &Cluster, requests: &Requests) -> 
     for step in &steps {
         tracing::info!(cluster = cluster.name, namespace = cluster.namespace, ?step, "certificates of the links");
     }
-    Ok((links(&after), steps))
+    Ok((links(&after, holders), steps))
 }
 
-fn links(stored: &Stored) -> Links {
+fn links(stored: &Stored, holders: &[Holder]) -> Links {
     let authorities = stored.authorities.as_ref();
     let end = |moment: Option<Timestamp>| moment.unwrap_or(Timestamp::UNIX_EPOCH);
     let leaf = stored.published.as_ref().and_then(|published| published.leaf.as_ref());
@@ -61,6 +66,7 @@ fn links(stored: &Stored) -> Links {
         certificate: end(leaf.map(|leaf| leaf.until)),
         authority: end(authorities.and_then(|authorities| authorities.list.last()).map(|newest| newest.until)),
         rotating: authorities.is_some_and(|authorities| authorities.list.len() > 1),
+        waiting: waiting_for(stored, holders),
     }
 }
 

@@ -8,6 +8,7 @@ mod keep;
 mod plan;
 mod secrets;
 
+use holdfast_api::LinksReport;
 use jiff::{SignedDuration, Timestamp};
 
 pub use self::issue::IssueError;
@@ -26,7 +27,7 @@ pub struct Times {
     pub certificate: SignedDuration,
     /// Life of an authority; another one takes its place after two thirds.
     pub authority: SignedDuration,
-    /// By when every pod has what was written into its Secret. The kubelet looks once a minute, and may look at a cache that is a minute old; the
+    /// By when a pod that does not say what it has has what was written into its Secret. The kubelet looks once a minute, and may look at a cache that is a minute old; the
     /// runtime looks every five seconds. The rest is for kubelets that are late.
     pub sync: SignedDuration,
     /// How far in the past certificates begin, for clocks that are behind.
@@ -59,6 +60,8 @@ pub struct Authority {
 /// What members show each other.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Leaf {
+    /// Its serial number.
+    pub id: String,
     /// Who issued it.
     pub authority: String,
     /// Since when it is valid.
@@ -106,6 +109,15 @@ pub struct Stored {
     pub published: Option<Published>,
 }
 
+/// The pod of a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its name.
+    pub pod: String,
+    /// What it says that it has; an older runtime, or one that has just started, says nothing.
+    pub has: Option<LinksReport>,
+}
+
 /// What people ask for by annotations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Requests {
@@ -126,6 +138,8 @@ pub enum Links {
         authority: Timestamp,
         /// Whether authorities are being changed.
         rotating: bool,
+        /// Pods that have yet to get what the next step of that needs, or to say that they have it.
+        waiting: Vec<String>,
     },
     /// Plain TCP, as the spec says.
     Disabled,

@@ -1,19 +1,24 @@
 //! What the two Secrets have to become. Pure.
 //!
-//! Pods get what is published late, each at its own time, but all within [`Times::sync`]. So at every moment any two pods may have any two of the
-//! versions that were published since then, and have to accept each other all the same. An authority is changed in three steps, each of which waits
-//! until the one before has reached every pod:
+//! Pods get what is published late, each at its own time. So at every moment any two pods may have any two of the versions that were published since
+//! then, and have to accept each other all the same. An authority is changed in three steps, each of which waits until the one before has reached
+//! every pod:
 //!
 //! 1. the new authority joins the bundle; the certificate stays;
 //! 2. the new authority issues the certificate; both are trusted;
 //! 3. the old authority leaves the bundle.
 //!
+//! Members say what has reached them. As long as one of them says something older, its pod is waited for, however long that takes: too late a step
+//! costs nothing, as whoever issues goes on issuing, and too early a one costs links. For a pod that says nothing, [`Times::sync`] has to be enough. When all have said
+//! that they have it, nothing more is waited for: a pod that starts later reads the Secret as it is then.
+//!
 //! The operator's Secret is written first in each step, so that it can always tell which certificate no pod can be without. If it is lost, the
 //! authorities in the pods' bundle are still trusted, without their keys, while a new one comes in by the same three steps.
 
+use holdfast_api::LinksReport;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Authorities, Authority, IssueError, Leaf, Published, Requests, Stored, Times};
+use super::{Authorities, Authority, Holder, IssueError, Leaf, Published, Requests, Stored, Times};
 
 /// Something to do, in the order in which it is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +39,7 @@ pub enum Step {
 }
 
 /// What is to be done now; nothing most of the time.
-pub(super) fn plan(now: Timestamp, stored: &Stored, requests: &Requests, times: &Times) -> Vec<Step> {
+pub(super) fn plan(now: Timestamp, stored: &Stored, requests: &Requests, holders: &[Holder], times: &Times) -> Vec<Step> {
     let mut steps = Vec::new();
     let published = stored.published.clone().unwrap_or_default();
     let leaf = published.leaf.as_ref();
@@ -60,16 +65,30 @@ pub(super) fn plan(now: Timestamp, stored: &Stored, requests: &Requests, times: 
 
     // Without a certificate that members can use there is nothing that waiting would keep.
     let helpless = signer.is_none_or(|signer| signer.key.is_none()) && leaf.is_none_or(|leaf| leaf.until <= now);
-    let everywhere = |since: Option<Timestamp>| since.is_some_and(|since| since <= now && now.duration_since(since) >= times.sync);
+    let in_time = |since: Option<Timestamp>| since.is_some_and(|since| since <= now && now.duration_since(since) >= times.sync);
+    let everywhere = |since: Option<Timestamp>, has: &dyn Fn(&LinksReport) -> bool| match spread(holders, has) {
+        Spread::Everywhere => since.is_some_and(|since| since <= now),
+        Spread::Unknown => in_time(since),
+        Spread::NotYet => false,
+    };
     let newest_is_published = newest.is_some_and(|newest| published.bundle.iter().any(|known| known.id == newest.id));
-    let switch = helpless || !add && !settled && newest_is_published && everywhere(published.bundle_since);
+    let switch = helpless
+        || !add
+            && !settled
+            && newest_is_published
+            && newest.is_some_and(|newest| everywhere(published.bundle_since, &|has| has.authorities.contains(&newest.id)));
     if switch {
         steps.push(Step::Switch);
     }
 
     let by_signer = leaf.is_some_and(|leaf| signer.is_some_and(|signer| signer.id == leaf.authority));
     let others = authorities.as_ref().is_some_and(|authorities| authorities.list.len() > 1);
-    let drop = !add && !switch && settled && others && by_signer && everywhere(published.leaf_since);
+    let drop = !add
+        && !switch
+        && settled
+        && others
+        && by_signer
+        && leaf.is_some_and(|leaf| everywhere(published.leaf_since, &|has| has.certificate.as_ref() == Some(&leaf.id)));
     if drop {
         steps.push(Step::DropOthers);
     }
@@ -88,6 +107,38 @@ pub(super) fn plan(now: Timestamp, stored: &Stored, requests: &Requests, times: 
         steps.push(Step::Publish { issue });
     }
     steps
+}
+
+/// How far something has come that was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spread {
+    /// Every pod says that it has it.
+    Everywhere,
+    /// Nobody says the contrary, and not everybody says anything.
+    Unknown,
+    /// A pod says that it has something else.
+    NotYet,
+}
+
+fn spread(holders: &[Holder], has: &dyn Fn(&LinksReport) -> bool) -> Spread {
+    let mut told = holders.iter().map(|holder| holder.has.as_ref().map(has));
+    if holders.iter().filter_map(|holder| holder.has.as_ref()).any(|report| !has(report)) {
+        Spread::NotYet
+    } else if !holders.is_empty() && told.all(|told| told == Some(true)) {
+        Spread::Everywhere
+    } else {
+        Spread::Unknown
+    }
+}
+
+/// The pods that the next step of a change of authorities waits for.
+pub(super) fn waiting_for(stored: &Stored, holders: &[Holder]) -> Vec<String> {
+    let (Some(authorities), Some(published)) = (&stored.authorities, &stored.published) else { return Vec::new() };
+    let Some(newest) = authorities.list.last().filter(|_| authorities.list.len() > 1) else { return Vec::new() };
+    let leaf = published.leaf.as_ref().map(|leaf| &leaf.id);
+    let is_issuing = newest.id == authorities.signer;
+    let has = |report: &LinksReport| if is_issuing { report.certificate.as_ref() == leaf } else { report.authorities.contains(&newest.id) };
+    holders.iter().filter(|holder| !holder.has.as_ref().is_some_and(has)).map(|holder| holder.pod.clone()).collect()
 }
 
 /// After two thirds of its life.

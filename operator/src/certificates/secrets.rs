@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_api::names;
+use holdfast_api::{LinksReport, names};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -76,12 +76,12 @@ pub(super) fn leaf(pem: &str, key: &str, identity: &str, authorities: &[Authorit
     };
     let authority = authorities.iter().find(issued).ok_or(Unusable::Unknown)?;
     let (from, until) = validity(&parsed)?;
-    Ok(Leaf { authority: authority.id.clone(), from, until, certificate: pem.to_owned(), key: key.to_owned() })
+    Ok(Leaf { id: id(&parsed), authority: authority.id.clone(), from, until, certificate: pem.to_owned(), key: key.to_owned() })
 }
 
-/// The serial number, as a key of a Secret may be written.
+/// The serial number, as a key of a Secret may be written, and as members say it.
 fn id(certificate: &X509Certificate<'_>) -> String {
-    certificate.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect()
+    LinksReport::serial(certificate.raw_serial())
 }
 
 fn validity(certificate: &X509Certificate<'_>) -> Result<(Timestamp, Timestamp), Unusable> {

@@ -8,9 +8,14 @@ use crate::build::{self, Images, Inputs};
 use crate::pace;
 use crate::testing::{self, World, noon};
 
-const LINKS: Links = Links::Encrypted { certificate: Timestamp::UNIX_EPOCH, authority: Timestamp::UNIX_EPOCH, rotating: false };
+const LINKS: Links =
+    Links::Encrypted { certificate: Timestamp::UNIX_EPOCH, authority: Timestamp::UNIX_EPOCH, rotating: false, waiting: Vec::new() };
 
 fn status_after(spec: serde_json::Value, world: &World, before: &SessionClusterStatus) -> SessionClusterStatus {
+    status_with(spec, world, before, &LINKS)
+}
+
+fn status_with(spec: serde_json::Value, world: &World, before: &SessionClusterStatus, links: &Links) -> SessionClusterStatus {
     let cluster = testing::cluster(spec);
     let survey = world.survey();
     let plan = pace::decide(&cluster, &survey);
@@ -19,7 +24,7 @@ fn status_after(spec: serde_json::Value, world: &World, before: &SessionClusterS
     let inputs =
         Inputs { cluster: &cluster, images: &images, intent: &intent, replicas: plan.replicas, ordinals: 3, tls: true, may_evict: true };
     let applied = build::build(&inputs).into_applied();
-    let done = Done { applied: &applied, intent: &intent, plan: &plan, links: &LINKS };
+    let done = Done { applied: &applied, intent: &intent, plan: &plan, links };
     of_applied(&cluster, &survey, &done, before, world.observed.now)
 }
 
@@ -53,6 +58,34 @@ fn a_settled_cluster_is_ready_and_protected_and_quiet() {
     assert_eq!(status.view, Some(ViewStatus { epoch: 7, sub: 1, copies: 1, lossy_epoch: None }));
     assert_eq!(status.gateway, Some(GatewayStatus { service_name: "shop".to_owned(), table_generation: 1 }));
     assert!(status.conditions.iter().all(|condition| condition.observed_generation == Some(3)));
+}
+
+#[test]
+fn links_count_as_encrypted_only_if_each_member_says_so() {
+    let old = status(json!({}), &World::settled(3).silent_about_links(1));
+    assert_eq!(says(&old, LINKS_ENCRYPTED), "False NotReported");
+    let expected = "these members do not say whether their links are encrypted, as older runtimes do not: shop-1";
+    assert_eq!(message(&old, LINKS_ENCRYPTED), expected);
+    let starting = status(json!({}), &World::settled(3).silent_about_links(1).unready(1));
+    assert_eq!(says(&starting, LINKS_ENCRYPTED), "True MutualTls");
+    let plain = status(json!({}), &World::settled(3).links(0, false).links(2, false).silent_about_links(1));
+    assert_eq!(says(&plain, LINKS_ENCRYPTED), "False Unencrypted");
+    assert_eq!(message(&plain, LINKS_ENCRYPTED), "these members say that their links are not encrypted: shop-0, shop-2");
+    let of_another_pod = status(json!({}), &World::settled(3).pod(1, |pod| pod.metadata.uid = Some("another".to_owned())));
+    assert_eq!(says(&of_another_pod, LINKS_ENCRYPTED), "True MutualTls", "it is not in the view");
+}
+
+#[test]
+fn a_change_of_the_authority_names_the_pods_that_it_waits_for() {
+    let links = Links::Encrypted {
+        certificate: Timestamp::UNIX_EPOCH,
+        authority: Timestamp::UNIX_EPOCH,
+        rotating: true,
+        waiting: vec!["shop-2".to_owned()],
+    };
+    let status = status_with(json!({}), &World::settled(3), &SessionClusterStatus::default(), &links);
+    assert_eq!(says(&status, LINKS_ENCRYPTED), "True AuthorityChanging");
+    assert!(message(&status, LINKS_ENCRYPTED).ends_with("waits until these pods have the last one: shop-2"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::certificates::Links;
 use crate::cluster::Cluster;
 use crate::pace::{Plan, Stage};
 use crate::problems::Problem;
-use crate::survey::{Protection, Survey};
+use crate::survey::{Member, Protection, Survey};
 
 /// A condition's type and what it says.
 type Typed = (&'static str, Verdict);
@@ -18,7 +18,7 @@ pub(super) fn of_applied(cluster: &Cluster, survey: &Survey, plan: &Plan, links:
     let reconciling = reconciling(cluster, survey, plan, &ready);
     let mut verdicts = of_survey(cluster, survey, &survey.problems);
     verdicts.extend([(READY, ready), (RECONCILING, reconciling), (STALLED, Verdict::no("Progressing", "nothing is in the way"))]);
-    verdicts.push((LINKS_ENCRYPTED, links_encrypted(links)));
+    verdicts.push((LINKS_ENCRYPTED, links_encrypted(links, survey)));
     verdicts
 }
 
@@ -191,11 +191,32 @@ fn gateway_synced(cluster: &Cluster, survey: &Survey) -> Verdict {
     }
 }
 
-fn links_encrypted(links: &Links) -> Verdict {
+fn links_encrypted(links: &Links, survey: &Survey) -> Verdict {
     match links {
-        Links::Encrypted { certificate, authority, rotating } => {
-            let reason = if *rotating { "AuthorityChanging" } else { "MutualTls" };
-            Verdict::yes(reason, format!("the members' certificate ends {certificate}, its authority {authority}; both are renewed before"))
+        Links::Encrypted { certificate, authority, rotating, waiting } => {
+            // Who is not in the view has no links that matter, and one that has just started may not have come to saying it.
+            let of_members = |is: fn(&Member) -> bool| -> Vec<String> {
+                survey.members.iter().filter(|member| member.standing.is_some() && is(member)).map(|member| member.name.clone()).collect()
+            };
+            let plain = of_members(|member| member.links.as_ref().is_some_and(|links| !links.encrypted));
+            if !plain.is_empty() {
+                return Verdict::no("Unencrypted", format!("these members say that their links are not encrypted: {}", some_of(&plain)));
+            }
+            let silent = of_members(|member| member.links.is_none() && member.ready);
+            if !silent.is_empty() {
+                let message =
+                    format!("these members do not say whether their links are encrypted, as older runtimes do not: {}", some_of(&silent));
+                return Verdict::no("NotReported", message);
+            }
+            let ends = format!("the members' certificate ends {certificate}, its authority {authority}; both are renewed before");
+            match (rotating, waiting.is_empty()) {
+                (false, _) => Verdict::yes("MutualTls", ends),
+                (true, true) => Verdict::yes("AuthorityChanging", ends),
+                (true, false) => Verdict::yes(
+                    "AuthorityChanging",
+                    format!("{ends}; the next step waits until these pods have the last one: {}", some_of(waiting)),
+                ),
+            }
         }
         Links::Disabled => {
             Verdict::no("Disabled", "spec.security.tls.mode is Disabled: whoever reaches port 4000 reads and writes sessions")

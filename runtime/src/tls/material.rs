@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use holdfast_api::names;
+use holdfast_api::{LinksReport, names};
 use rustls::client::Resumption;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -90,9 +90,9 @@ async fn read(path: PathBuf) -> Result<Vec<u8>, TlsError> {
 pub(super) struct Material {
     pub(super) acceptor: TlsAcceptor,
     pub(super) connector: TlsConnector,
-    /// How many authorities it trusts.
-    pub(super) authorities: usize,
-    /// Serial number of the certificate, for the log.
+    /// Serial numbers of the authorities that it trusts.
+    pub(super) authorities: Vec<String>,
+    /// Serial number of the certificate.
     pub(super) serial: String,
     /// When the certificate ends, for the log.
     pub(super) ends: String,
@@ -116,7 +116,11 @@ impl Material {
             source,
         })?;
         let mut roots = RootCertStore::empty();
+        let mut trusted = Vec::new();
         for authority in &authorities {
+            let (_, parsed) =
+                x509_parser::parse_x509_certificate(authority).map_err(|_| TlsError::NotACertificate(names::AUTHORITIES_KEY))?;
+            trusted.push(LinksReport::serial(parsed.raw_serial()));
             roots.add(authority.clone()).map_err(|_| TlsError::NotACertificate(names::AUTHORITIES_KEY))?;
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -150,8 +154,8 @@ impl Material {
         Ok(Self {
             acceptor: TlsAcceptor::from(Arc::new(server)),
             connector: TlsConnector::from(Arc::new(client)),
-            authorities: authorities.len(),
-            serial: leaf.raw_serial_as_string(),
+            authorities: trusted,
+            serial: LinksReport::serial(leaf.raw_serial()),
             ends: leaf.validity().not_after.to_string(),
             not_after: UNIX_EPOCH + moment(leaf.validity().not_after),
         })

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::path::Path;
 use std::time::Duration;
 
+use holdfast_api::names;
 use holdfast_support::api_server::ApiServer;
 use holdfast_support::free_port;
 use holdfast_support::member::{Member, Pod, Surroundings};
@@ -122,6 +123,10 @@ async fn three_processes_live_as_one_cluster_and_lose_nothing() {
         assert_eq!(process.probe("/livez").await, Some(200));
         assert_eq!(process.probe("/v1/view").await, Some(401));
         assert_eq!(process.probe("/metrics").await, Some(200));
+    }
+    for id in 0..3 {
+        let told = api.annotation(&names::links_annotation(id)).expect("each says how its links are");
+        assert_eq!(told, format!(r#"{{"podUID":"uid-{id}","encrypted":false}}"#));
     }
 
     processes[1].0.kill().await.expect("killed");

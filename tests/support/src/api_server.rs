@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -44,7 +44,7 @@ impl ApiServer {
         let views = format!("/apis/holdfast.dev/v1alpha1/namespaces/{NAMESPACE}/sessionviews");
         let router = Router::new()
             .route(&views, get(list))
-            .route(&format!("{views}/{CLUSTER}"), get(read).put(write))
+            .route(&format!("{views}/{CLUSTER}"), get(read).put(write).patch(annotate))
             .fallback(async || refusal(StatusCode::FORBIDDEN))
             .with_state(view.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -61,6 +61,12 @@ impl ApiServer {
         let members = view["spec"]["members"].as_array().map(Vec::as_slice).unwrap_or_default();
         let name = |member: &Value| member["name"].as_str().unwrap_or_default().to_owned();
         members.iter().filter(|member| member["state"] == state).map(name).collect()
+    }
+
+    /// What stands on the register under this name.
+    #[must_use]
+    pub fn annotation(&self, name: &str) -> Option<String> {
+        self.view.borrow()["metadata"]["annotations"][name].as_str().map(str::to_owned)
     }
 
     /// Whether everything is protected in the view.
@@ -124,12 +130,31 @@ async fn write(State(register): Register, Json(mut new): Json<Value>) -> Respons
         if new["metadata"]["resourceVersion"] != *known {
             return false;
         }
-        let version = known.as_str().and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
-        new["metadata"]["resourceVersion"] = json!((version + 1).to_string());
+        new["metadata"]["resourceVersion"] = json!(successor(known));
         *view = new.take();
         true
     };
     if register.send_if_modified(is_successor) { read(State(register)).await.into_response() } else { refusal(StatusCode::CONFLICT) }
+}
+
+/// A merge patch of annotations; nothing else is patched by members.
+async fn annotate(State(register): Register, body: Bytes) -> Response {
+    let Ok(Value::Object(new)) = serde_json::from_slice(&body).map(|patch: Value| patch["metadata"]["annotations"].clone()) else {
+        return refusal(StatusCode::UNPROCESSABLE_ENTITY);
+    };
+    register.send_modify(|view| {
+        let metadata = &mut view["metadata"];
+        for (name, text) in new {
+            metadata["annotations"][name] = text;
+        }
+        metadata["resourceVersion"] = json!(successor(&metadata["resourceVersion"]));
+    });
+    read(State(register)).await.into_response()
+}
+
+/// The resourceVersion after this one.
+fn successor(version: &Value) -> String {
+    (version.as_str().and_then(|text| text.parse::<u64>().ok()).unwrap_or_default() + 1).to_string()
 }
 
 fn refusal(code: StatusCode) -> Response {

@@ -27,6 +27,7 @@ impl Issue for Forge {
         assert!(authority.key.is_some(), "nobody can issue without a key");
         self.0 += 1;
         Ok(Leaf {
+            id: format!("leaf{}", self.0 + 1),
             authority: authority.id.clone(),
             from: now - TIMES.backdate,
             until: (now + TIMES.certificate).min(authority.until),
@@ -43,6 +44,7 @@ struct World {
     requests: Requests,
     forge: Forge,
     after: SignedDuration,
+    holders: Vec<Holder>,
 }
 
 impl World {
@@ -57,7 +59,7 @@ impl World {
     }
 
     fn pass(&mut self) -> Vec<Step> {
-        let steps = plan(self.now(), &self.stored, &self.requests, &TIMES);
+        let steps = plan(self.now(), &self.stored, &self.requests, &self.holders, &TIMES);
         self.stored = carry_out(self.now(), &steps, &self.stored, &self.requests, &mut self.forge).expect("made");
         steps
     }
@@ -195,6 +197,71 @@ fn moments_that_are_missing_or_in_the_future_begin_anew() {
     assert_eq!(world.later(SECOND), [Step::Switch, Step::Publish { issue: true }]);
 }
 
+/// A pod that says that it has this.
+fn tells(pod: &str, published: &Published) -> Holder {
+    let report = LinksReport {
+        pod_uid: String::new(),
+        encrypted: true,
+        certificate: published.leaf.as_ref().map(|leaf| leaf.id.clone()),
+        authorities: published.bundle.iter().map(|authority| authority.id.clone()).collect(),
+    };
+    Holder { pod: pod.to_owned(), has: Some(report) }
+}
+
+fn silent(pod: &str) -> Holder {
+    Holder { pod: pod.to_owned(), has: None }
+}
+
+#[test]
+fn each_step_is_taken_as_soon_as_all_pods_say_that_they_have_the_last_one() {
+    let mut world = World::founded();
+    world.requests.authority = Some("now".to_owned());
+    let steps = [
+        vec![Step::AddAuthority, Step::Publish { issue: false }],
+        vec![Step::Switch, Step::Publish { issue: true }],
+        vec![Step::DropOthers, Step::Publish { issue: false }],
+        vec![],
+    ];
+    for step in steps {
+        assert_eq!(world.later(SECOND), step);
+        let published = world.stored.published.clone().expect("made");
+        world.holders = vec![tells("shop-0", &published), tells("shop-1", &published)];
+        assert_eq!(waiting_for(&world.stored, &world.holders), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_pod_that_says_that_it_lags_is_waited_for_however_long_it_takes() {
+    let mut world = World::founded();
+    let old = world.stored.published.clone().expect("made");
+    world.requests.authority = Some("now".to_owned());
+    world.pass();
+    let both = world.stored.published.clone().expect("made");
+    world.holders = vec![tells("shop-0", &both), tells("shop-1", &old), silent("shop-2")];
+    assert_eq!(world.later(10 * SYNC), []);
+    assert_eq!(waiting_for(&world.stored, &world.holders), ["shop-1", "shop-2"]);
+    world.holders[1] = tells("shop-1", &both);
+    assert_eq!(world.pass(), [Step::Switch, Step::Publish { issue: true }], "its time is over for the one that says nothing");
+
+    assert_eq!(world.later(10 * SYNC), []);
+    assert_eq!(waiting_for(&world.stored, &world.holders), ["shop-0", "shop-1", "shop-2"]);
+    let new = world.stored.published.clone().expect("made");
+    world.holders = vec![tells("shop-0", &new), tells("shop-1", &new), silent("shop-2")];
+    assert_eq!(world.pass(), [Step::DropOthers, Step::Publish { issue: false }]);
+    assert_eq!(waiting_for(&world.stored, &world.holders), Vec::<String>::new());
+}
+
+#[test]
+fn a_pod_that_says_nothing_is_given_its_time_whatever_the_others_say() {
+    let mut world = World::founded();
+    world.requests.authority = Some("now".to_owned());
+    world.pass();
+    let both = world.stored.published.clone().expect("made");
+    world.holders = vec![tells("shop-0", &both), silent("shop-1")];
+    assert_eq!(world.later(SYNC - SECOND), []);
+    assert_eq!(world.later(SECOND), [Step::Switch, Step::Publish { issue: true }]);
+}
+
 /// What happens besides the passing of time.
 #[derive(Clone, Copy, Debug)]
 enum Event {
@@ -288,6 +355,32 @@ proptest! {
                 for (other, _) in &versions {
                     prop_assert!(accept(one, other, now), "at {now}: {one:#?}\n{other:#?}\nof {versions:#?}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn pods_that_say_what_they_have_accept_each_other_however_late_they_are(
+        course in prop::collection::vec((1_i64..600, 0..6_usize, prop::bool::weighted(0.3)), 1..80)
+    ) {
+        let mut world = World::founded();
+        let mut pods = vec![world.stored.published.clone().expect("made"); 3];
+        for (number, (seconds, pod, asks)) in course.into_iter().enumerate() {
+            world.after += SignedDuration::from_secs(seconds);
+            if asks {
+                world.requests.authority = Some(number.to_string());
+            }
+            // One of them gets what is there now; sometimes nobody does.
+            if let Some(pod) = pods.get_mut(pod) {
+                pod.clone_from(world.stored.published.as_ref().expect("published"));
+            }
+            world.holders = pods.iter().enumerate().map(|(number, has)| tells(&format!("shop-{number}"), has)).collect();
+            world.pass();
+            let now = world.now();
+            // One that starts now reads what is there now.
+            let starting = world.stored.published.as_ref().expect("published");
+            for (one, other) in pods.iter().flat_map(|one| pods.iter().chain([starting]).map(move |other| (one, other))) {
+                prop_assert!(accept(one, other, now), "at {now}: {one:#?}\n{other:#?}");
             }
         }
     }
