@@ -63,9 +63,12 @@ impl CoreHandle {
         Self { core: Arc::default() }
     }
 
-    /// Puts the engine there.
-    pub(super) fn fill(&self, core: Core) {
-        *self.core.lock().expect(UNBROKEN) = Some(core);
+    /// Puts the engine there. Who has something to tell it waits while it is being made.
+    pub(super) fn fill<T>(&self, make: impl FnOnce() -> (Core, T)) -> T {
+        let mut place = self.core.lock().expect(UNBROKEN);
+        let (core, rest) = make();
+        *place = Some(core);
+        rest
     }
 
     /// Takes it away, and with it all connections of this member and all answers that are still waited for.

@@ -48,15 +48,16 @@ impl Driver {
             follow_place(&mut watchers, locator, tell.clone());
         }
         let events = handle.clone();
-        let links = Links::start(
-            settings.links(surroundings.tls),
-            surroundings.resolver,
-            surroundings.listener,
-            Arc::new(move |event| events.link(event)),
-        );
-        let member = Member { id: settings.id, incarnation };
-        let (core, status) = Core::new(settings, member, links, surroundings.arbiter, surroundings.prover, tell);
-        handle.fill(core);
+        let status = handle.fill(|| {
+            let links = Links::start(
+                settings.links(surroundings.tls),
+                surroundings.resolver,
+                surroundings.listener,
+                Arc::new(move |event| events.link(event)),
+            );
+            let member = Member { id: settings.id, incarnation };
+            Core::new(settings, member, links, surroundings.arbiter, surroundings.prover, tell)
+        });
         let pulse = surroundings.health.pulse("engine", HANGS);
         (Self { core: handle.clone(), questions, news, pulse, _watchers: watchers }, handle, status)
     }
