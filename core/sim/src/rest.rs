@@ -16,9 +16,13 @@ impl World {
         self.is_healing = true;
         self.network.heal();
         self.arbiter.is_up = true;
+        self.hosts.iter_mut().for_each(|host| (host.paused_until, host.is_blind) = (0, false));
+        // Those that are left come to rest by themselves: whoever comes back changes the view, which mends much.
+        let is_down = |host: &crate::world::Host| host.is_wanted && host.engine.is_none();
+        if self.hosts.iter().any(is_down) && self.draw(51, 0, 0).chance(30) {
+            self.come_to_rest()?;
+        }
         for host in 0..self.hosts.len() {
-            self.hosts[host].paused_until = 0;
-            self.hosts[host].is_blind = false;
             if self.hosts[host].is_wanted && self.hosts[host].engine.is_none() {
                 let new_pod = self.hosts[host].is_node_down;
                 self.start(host, new_pod);
