@@ -19,11 +19,12 @@ pub(super) fn gateway_account(cluster: &Cluster) -> ServiceAccount {
 }
 
 /// Members agree on the view of their own cluster and note on it how their links are, and read the pods of their own cluster as proof of a death.
+/// They may make the view anew, by a server-side apply: there the name is part of the request, so the right is for this one only.
 pub(super) fn member_role(cluster: &Cluster, ordinals: u32) -> Role {
     let view = rule(
         SessionView::group(&()).as_ref(),
         SessionView::plural(&()).as_ref(),
-        &["get", "list", "watch", "update", "patch"],
+        &["get", "list", "watch", "update", "patch", "create"],
         Some(vec![names::view(&cluster.name)]),
     );
     // An empty list of names would mean every pod of the namespace.

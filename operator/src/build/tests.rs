@@ -206,7 +206,7 @@ fn members_may_touch_their_own_view_and_read_their_own_pods_only() {
     assert_eq!(
         serde_json::to_value(rules).expect("serializes"),
         json!([
-            {"apiGroups": ["holdfast.dev"], "resources": ["sessionviews"], "verbs": ["get", "list", "watch", "update", "patch"], "resourceNames": ["shop"]},
+            {"apiGroups": ["holdfast.dev"], "resources": ["sessionviews"], "verbs": ["get", "list", "watch", "update", "patch", "create"], "resourceNames": ["shop"]},
             {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"], "resourceNames": ["shop-0", "shop-1", "shop-2"]},
         ])
     );

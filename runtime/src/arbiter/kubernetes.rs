@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use holdfast_api::{SessionView, names};
-use holdfast_core::{Version, View};
-use kube::api::PostParams;
+use holdfast_core::{Millis, Version, View};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Client, ResourceExt};
@@ -21,12 +21,22 @@ use tracing::{error, info, warn};
 
 use super::convert::{spec_of, view_of};
 use super::{Arbiter, ArbiterError, Shown, Swap, restore};
+use crate::clock::Clock;
 
 /// One call to the API server. Longer would delay a failover by more than it is worth; the outcome of a slower write is read instead.
 const DEADLINE: Duration = Duration::from_secs(1);
 
 /// How often the object is read although nothing was seen on the watch, which may have died unnoticed.
 const REREAD: Duration = Duration::from_secs(5);
+
+/// How soon it is read after it was seen to be deleted.
+const DELETED: Duration = Duration::from_millis(500);
+
+/// Who has not had an answer about the register for longer may have missed that it was lost and mended before.
+const UNBROKEN: Millis = 15_000;
+
+/// A register that is deleted again and again goes with its cluster.
+const MADE_ANEW: Millis = 10_000;
 
 /// How often one swap is repeated because only the object's metadata had changed.
 const ATTEMPTS: usize = 3;
@@ -35,6 +45,9 @@ const ATTEMPTS: usize = 3;
 pub struct KubernetesArbiter {
     api: Api<SessionView>,
     name: String,
+    /// Tells this writer from others, also from earlier lives of this member.
+    manager: String,
+    clock: Clock,
     state: Mutex<State>,
 }
 
@@ -47,6 +60,12 @@ struct State {
     owner: Option<String>,
     /// What this member has adopted, and would put back.
     held: Option<Arc<View>>,
+    /// The newest view that it has shown, with what a register that is made anew takes over. Unlike `latest` it stays when that is read anew.
+    seen: Option<SessionView>,
+    /// When the register last answered, or was last found missing by one who had followed it until then.
+    followed: Option<Millis>,
+    /// When this member has last made it anew.
+    made: Option<Millis>,
     /// The trouble that was logged last, so that it is logged once and not at each read.
     trouble: Option<&'static str>,
 }
@@ -61,7 +80,13 @@ impl KubernetesArbiter {
     /// The register of `cluster` in `namespace`.
     #[must_use]
     pub fn new(client: Client, namespace: &str, cluster: &str) -> Self {
-        Self { api: Api::namespaced(client, namespace), name: names::view(cluster), state: Mutex::default() }
+        Self {
+            api: Api::namespaced(client, namespace),
+            name: names::view(cluster),
+            manager: format!("holdfast-member-{:016x}", rand::rng().random::<u64>()),
+            clock: Clock::start(),
+            state: Mutex::default(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -77,9 +102,10 @@ impl KubernetesArbiter {
                 Some(held) => self.put_back(object, &held).await,
                 None => {
                     self.state().latest = None;
-                    self.learn(object)
+                    self.learn(object).inspect(|_| self.state().followed = Some(self.clock.now()))
                 }
             },
+            Err(missing @ ArbiterError::Missing { .. }) => self.make_anew(held, missing).await,
             Err(error) => Err(error),
         };
         self.log_once(result.as_ref().err());
@@ -105,6 +131,31 @@ impl KubernetesArbiter {
         self.learn(written)
     }
 
+    /// Makes a register anew that was deleted, if this member may ([`restore`]). Otherwise others do, or the operator.
+    async fn make_anew(&self, held: Option<Arc<View>>, missing: ArbiterError) -> Result<Shown, ArbiterError> {
+        let now = self.clock.now();
+        let (held, mut object) = {
+            let mut state = self.state();
+            let is_followed = state.followed.is_some_and(|at| now - at < UNBROKEN);
+            state.followed = is_followed.then_some(now);
+            let is_again = state.made.is_some_and(|at| now - at < MADE_ANEW);
+            match (held, &state.seen) {
+                (Some(held), Some(seen)) if is_followed && !is_again && restore::may_make_anew(seen, &held) => {
+                    let object = restore::empty_like(seen);
+                    state.made = Some(now);
+                    (held, object)
+                }
+                _ => return Err(missing),
+            }
+        };
+        let view = restore::put_back(&mut object, &held);
+        warn!(had = ?held.version, puts = view.version.epoch, "the register was deleted: making it anew with the view that this member has");
+        // Not by force: if somebody else has made it meanwhile, this is refused unless it says the same.
+        let params = PatchParams::apply(&self.manager);
+        let written = self.within_deadline(self.api.patch(&self.name, &params, &Patch::Apply(&object))).await?;
+        self.learn(written)
+    }
+
     fn check_owner(&self, object: &SessionView) -> Result<(), ArbiterError> {
         let found = owner_of(object);
         match self.state().owner.clone() {
@@ -127,6 +178,9 @@ impl KubernetesArbiter {
             state.owner = Some(owner_of(&object));
         }
         if state.latest.as_ref().is_none_or(|(version, _)| *version <= view.version) {
+            if !view.members.is_empty() {
+                state.seen = Some(object.clone());
+            }
             state.latest = Some((view.version, object));
         }
         Ok(Shown { view, copies: copies.filter(|copies| u32::from(*copies) <= names::ALL_MEMBERS) })
@@ -280,8 +334,13 @@ impl Arbiter for KubernetesArbiter {
                     () = views.closed() => return,
                     change = changes.next() => match change {
                         Some(Ok(Some(object))) => self.watched(object).await,
-                        // Deleted, or the watch is interrupted and will be taken up again with a backoff: the read below finds out and logs.
-                        Some(Ok(None) | Err(_)) => continue,
+                        // Deleted: it is read soon, and not at once by all members.
+                        Some(Ok(None)) => {
+                            reread.reset_after(DELETED.mul_f64(rand::rng().random_range(0.5..1.5)));
+                            continue;
+                        }
+                        // The watch is interrupted and will be taken up again with a backoff: the read below finds out and logs.
+                        Some(Err(_)) => continue,
                         None => return,
                     },
                     _ = reread.tick() => self.fetch().await,

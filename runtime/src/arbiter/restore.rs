@@ -14,11 +14,17 @@
 //!   that all is protected; and nothing is taken over before all its members have reported in it, whoever is cut off included. A member with a view
 //!   that nobody else knows, which cannot reach the API server, therefore holds the others up until it is heard or proven dead.
 //!
+//! A register that is gone altogether is made anew by a member, with its view in it, as if it had been put back into an empty one. The operator, which
+//! remembers the numbers of earlier losses, is not needed for that if the member has followed the register without a break until it was gone: then it
+//! knows itself that there was no other loss, and so no other view with the number that it gives. It is made by a server-side apply without force under a
+//! name of its own, which the API server refuses if somebody else has made it meanwhile, unless that says the very same. One that has not
+//! followed it, or has nothing to put back, waits for others, or for the operator.
+//!
 //! Only members with a voice (`Full`, `Leave`) put something back; a joiner has nothing that would be missed. A member without a view waits as
 //! long as the register is marked as lost (`holdfast.dev/founded`), and the operator takes the mark away when no process runs any more that may have the view.
 
-use holdfast_api::SessionView;
 use holdfast_api::names::{FOUNDED_ANNOTATION, RESTORE_STEP, RESTORED_ANNOTATION};
+use holdfast_api::{SessionView, SessionViewSpec};
 use holdfast_core::{Version, View};
 use kube::ResourceExt;
 
@@ -43,6 +49,21 @@ fn is_overruled(object: &SessionView, held: &View) -> bool {
     let from = from.split('.').next().and_then(|epoch| epoch.parse::<u64>().ok());
     let is_untouched = epoch.parse() == Ok(object.spec.epoch) && object.spec.sub == 0;
     is_untouched && held.version.epoch < object.spec.epoch && from.is_some_and(|from| from < held.version.epoch)
+}
+
+/// Whether what this member has is at least as new as what it last read: then that is what a register that is gone held, or what followed on it.
+pub(super) fn may_make_anew(seen: &SessionView, held: &View) -> bool {
+    (seen.spec.epoch, seen.spec.sub) <= (held.version.epoch, held.version.sub.into()) && !held.members.is_empty()
+}
+
+/// What a register is to be like that takes the place of `seen`: of the same cluster, with the same notes.
+pub(super) fn empty_like(seen: &SessionView) -> SessionView {
+    let mut object = SessionView::new(&seen.name_any(), SessionViewSpec::default());
+    object.metadata.namespace = seen.namespace();
+    object.metadata.labels.clone_from(&seen.metadata.labels);
+    object.metadata.annotations.clone_from(&seen.metadata.annotations);
+    object.metadata.owner_references.clone_from(&seen.metadata.owner_references);
+    object
 }
 
 /// Puts `held` into `object`, to be written on the resourceVersion that it has.

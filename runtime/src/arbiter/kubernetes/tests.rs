@@ -39,6 +39,20 @@ impl Server {
         let status = |code: u16| {
             (code, json!({"kind": "Status", "status": "Failure", "code": code, "message": "", "reason": ""}).to_string().into())
         };
+        if method == Method::PATCH {
+            let mut new: SessionView = serde_json::from_slice(body).expect("an object");
+            // Without force, another writer's fields are left alone.
+            match &self.object {
+                Some(there) if there.spec != new.spec || there.annotations() != new.annotations() => return status(409),
+                Some(_) => {}
+                None => {
+                    assert!(new.metadata.uid.is_none() && new.metadata.resource_version.is_none(), "it is new");
+                    new.metadata.uid = Some("third".to_owned());
+                    bump(&mut new);
+                    self.object = Some(new);
+                }
+            }
+        }
         let Some(object) = &mut self.object else { return status(404) };
         if method == Method::PUT {
             self.puts += 1;
@@ -268,6 +282,67 @@ async fn a_member_puts_its_view_back_into_a_register_that_was_made_anew() {
     assert!(!object.annotations().contains_key(names::FOUNDED_ANNOTATION));
     arbiter.hold(Some(Arc::new(shown.clone())));
     assert_eq!(arbiter.swap(shown.version, next(&shown)).await, Swap::Done, "changes go on from there");
+}
+
+#[tokio::test]
+async fn a_deleted_register_is_made_anew_by_the_members_without_the_operator() {
+    let (server, arbiter, view) = adopted().await;
+    change(&server, |object| drop(object.annotations_mut().insert(names::COPIES_ANNOTATION.to_owned(), "1".to_owned())));
+    arbiter.read().await.expect("there");
+    server.lock().expect("unpoisoned").object = None;
+    let shown = arbiter.read().await.expect("made anew");
+    assert_eq!(shown.view, View { version: Version { epoch: 1058, sub: 0 }, budget: 0, ..view.clone() });
+    assert_eq!(shown.copies, Some(1));
+    let object = stored(&server);
+    assert_eq!((object.spec.clone(), object.uid().as_deref()), (spec_of(&shown.view), Some("third")));
+    assert_eq!(object.annotations()[names::RESTORED_ANNOTATION], "1058 from 58.1");
+    assert_eq!((owner_of(&object).as_str(), object.labels()["kept"].as_str()), ("cluster", "yes"), "it goes with its cluster");
+    arbiter.hold(Some(Arc::new(shown.view.clone())));
+    assert_eq!(arbiter.swap(shown.view.version, next(&shown.view)).await, Swap::Done, "changes go on from there");
+}
+
+#[tokio::test]
+async fn of_two_that_make_it_anew_one_gives_way_unless_both_say_the_same() {
+    let (server, arbiter, view) = adopted().await;
+    let mut same = restore::empty_like(&stored(&server));
+    restore::put_back(&mut same, &view);
+    for (there, is_same) in [(same, true), (SessionView::new("shop", SessionViewSpec { epoch: 1058, ..SessionViewSpec::default() }), false)]
+    {
+        server.lock().expect("unpoisoned").object = None;
+        arbiter.state().made = None;
+        // It comes to be there between the read and the write.
+        order(&server, Method::GET, Fault::Refuse(404));
+        server.lock().expect("unpoisoned").object = Some(there.clone());
+        assert_eq!(arbiter.read().await.is_ok(), is_same);
+        assert_eq!(stored(&server).spec, there.spec);
+    }
+}
+
+#[tokio::test]
+async fn who_has_not_followed_the_register_or_has_nothing_to_put_back_leaves_it_to_others() {
+    let missing = |read: Result<Shown, ArbiterError>| matches!(read, Err(ArbiterError::Missing { .. }));
+    let (server, arbiter, view) = adopted().await;
+    server.lock().expect("unpoisoned").object = None;
+    arbiter.hold(None);
+    assert!(missing(arbiter.read().await), "nothing to put back");
+    arbiter.hold(Some(Arc::new(founded(57, &[0, 1]))));
+    assert!(missing(arbiter.read().await), "older than what it has read");
+    arbiter.hold(Some(Arc::new(view)));
+    arbiter.state().followed = None;
+    assert!(missing(arbiter.read().await), "it may have missed another loss");
+    assert!(missing(arbiter.read().await), "and a register that is missing does not change that");
+    assert!(server.lock().expect("unpoisoned").object.is_none());
+}
+
+#[tokio::test]
+async fn a_register_that_is_deleted_again_at_once_goes_with_its_cluster() {
+    let (server, arbiter, _) = adopted().await;
+    server.lock().expect("unpoisoned").object = None;
+    arbiter.read().await.expect("made anew");
+    server.lock().expect("unpoisoned").object = None;
+    assert!(matches!(arbiter.read().await, Err(ArbiterError::Missing { .. })));
+    arbiter.state().made = None;
+    arbiter.read().await.expect_err("it has not adopted yet what it made");
 }
 
 #[tokio::test]
