@@ -8,6 +8,7 @@ use holdfast_tests::cluster::{Cluster, Options};
 use holdfast_tests::harness::Choice;
 use holdfast_tests::shoppers::{PhaseReport, Report, Shoppers};
 use holdfast_tests::stage::{Images, NAMESPACE, SHOP, Stage, Wanted};
+use serde_json::json;
 
 /// People in the shop during a test.
 const USERS: usize = 50;
@@ -58,6 +59,8 @@ impl Lab {
             self.stage.cluster.heal_all().await?;
         }
         self.stage.apply_shop(&self.images).await?;
+        // An apply leaves alone what it does not name. A test that fails, or runs out of its time, does not come to undo this itself.
+        self.stage.patch_shop(json!({"replication": null, "placement": null})).await?;
         self.stage.settle(&Wanted { replicas: 3, after_epoch: None }, WHOLE).await.context("the shop is not whole at the beginning")?;
         Ok(())
     }
