@@ -22,6 +22,10 @@ const BINARY: &str = env!("CARGO_BIN_EXE_holdfast-runtime");
 /// What each test writes first.
 const SESSIONS: usize = 90;
 
+/// A takeover may take so much longer, beyond its limit on a machine that does nothing else, as reading all sessions takes when nothing has happened:
+/// the members then wait for the processor as often as the reader does.
+const BUSY: u32 = 10;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Addresses of no other test; all members use the same port, as pods do.
@@ -129,10 +133,11 @@ async fn three_processes_live_as_one_cluster_and_lose_nothing() {
         assert_eq!(told, format!(r#"{{"podUID":"uid-{id}","encrypted":false}}"#));
     }
 
+    let calm = timed_check(&processes[0]).await;
     processes[1].0.kill().await.expect("killed");
-    let start = Instant::now();
-    check(&processes[0]).await;
-    assert!(start.elapsed() < Duration::from_secs(1), "took over within {:?}:\n{}", start.elapsed(), processes[0].log());
+    let took = timed_check(&processes[0]).await;
+    let limit = Duration::from_secs(1) + BUSY * calm;
+    assert!(took < limit, "took over within {took:?}, and not {limit:?}; {calm:?} before:\n{}", processes[0].log());
     assert!(!api.members("Full").contains(&"shop-1".to_owned()), "{}", processes[0].log());
 
     let (code, out) = processes[2].drain().await;
@@ -157,10 +162,11 @@ async fn three_processes_live_as_one_cluster_and_lose_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_process_is_replaced_and_joins_again_when_it_thaws() {
     let Three { processes, api, _name_server } = Three::start(12).await;
+    let calm = timed_check(&processes[0]).await;
     processes[1].signal("-STOP").await;
-    let start = Instant::now();
-    check(&processes[0]).await;
-    assert!(start.elapsed() < Duration::from_millis(3500), "took over within {:?}:\n{}", start.elapsed(), processes[0].log());
+    let took = timed_check(&processes[0]).await;
+    let limit = Duration::from_millis(3500) + BUSY * calm;
+    assert!(took < limit, "took over within {took:?}, and not {limit:?}; {calm:?} before:\n{}", processes[0].log());
     assert_eq!(api.members("Full"), ["shop-0", "shop-2"]);
     sleep(Duration::from_secs(1)).await;
     processes[1].signal("-CONT").await;
@@ -175,6 +181,13 @@ async fn a_frozen_process_is_replaced_and_joins_again_when_it_thaws() {
         assert!(!process.log().contains("ERROR"), "{}", process.log());
     }
     assert!(!processes[1].log().contains("a member is suspected"), "its own silence was held against others:\n{}", processes[1].log());
+}
+
+/// How long it takes to see that all sessions are there.
+async fn timed_check(process: &Process) -> Duration {
+    let start = Instant::now();
+    check(process).await;
+    start.elapsed()
 }
 
 /// All sessions are there.
