@@ -6,7 +6,7 @@
 #   make test    formatting, lints, unit tests, generated files, the simulator, the chart, then the end-to-end tests on a real
 #                Kubernetes
 #   make nemesis faults on a real Kubernetes on this machine, one after another and two at once, under clients whose whole history
-#                is judged, for MINUTES=10; SEED=7 does the same again
+#                is judged, for MINUTES=10; SEED=7 does the same again; BREAK=AnswerWithoutLease breaks a rule, which has to be noticed
 #   make sim     schedules of faults against the replication rules, for SECONDS=60
 #   make bench   what the replication costs and reaches on this machine, beside Redis (docs/performance.md); ONLY=replication,
 #                parts of it by ARGS="--part writes,growth,failover,million", a short run by ARGS=--quick
@@ -44,7 +44,7 @@ down: tools
 	echo "down: nothing is left"
 
 nemesis: tools
-	@cargo run --quiet --package holdfast-tests --bin nemesis -- --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(ARGS)
+	@cargo run --quiet --package holdfast-tests --bin nemesis -- --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(BREAK),--break $(BREAK)) $(ARGS)
 
 sim: tools
 	@cargo run --quiet --profile sim --package holdfast-sim -- --seconds $(or $(SECONDS),60)

@@ -60,6 +60,8 @@ pub(super) struct Book {
     keys: Mutex<Keys>,
     seen: Mutex<Vec<Seen>>,
     odd: Mutex<Vec<String>>,
+    /// When members refused an operation, with nothing done.
+    refusals: Mutex<Vec<u64>>,
     /// Operations that were answered, of which nothing is known, and of which nothing was done.
     pub(super) answered: AtomicU64,
     pub(super) unknown: AtomicU64,
@@ -81,6 +83,7 @@ impl Clients {
             keys: Mutex::new(Keys::new(&format!("n{seed:x}"))),
             seen: Mutex::default(),
             odd: Mutex::default(),
+            refusals: Mutex::default(),
             answered: AtomicU64::new(0),
             unknown: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -119,6 +122,10 @@ impl Book {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    pub(super) fn refusals(&self) -> Vec<u64> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn odd(&self) -> Vec<String> {
         self.odd.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -135,6 +142,7 @@ impl Book {
             }
             Outcome::Refused(_) => {
                 self.refused.fetch_add(1, Relaxed);
+                self.refusals.lock().unwrap_or_else(PoisonError::into_inner).push(self.clock.now());
                 return false;
             }
             Outcome::Unknown(why) => {

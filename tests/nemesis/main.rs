@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use holdfast_core::engine::BrokenRule;
 use holdfast_support::progress::Progress;
 use holdfast_tests::cluster::{Cluster, Options};
 use holdfast_tests::nemesis;
@@ -23,9 +24,16 @@ struct Arguments {
     /// What decides what happens; by chance if not given.
     #[arg(long)]
     seed: Option<u64>,
+    /// Run a runtime that breaks this rule of the replication, which has to be noticed.
+    #[arg(long = "break", value_name = "RULE", value_parser = rule)]
+    broken: Option<BrokenRule>,
     /// Leave the cluster running at the end.
     #[arg(long)]
     keep: bool,
+}
+
+fn rule(name: &str) -> Result<BrokenRule, String> {
+    BrokenRule::named(name).ok_or_else(|| format!("there is no such rule; right is one of {:?}", BrokenRule::ALL))
 }
 
 #[tokio::main]
@@ -51,13 +59,24 @@ async fn main() -> ExitCode {
 async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<()> {
     let stage = Stage::new(Cluster::up(Options { name: CLUSTER.to_owned(), ..Options::default() }).await?);
     let images = stage.bring_images().await?;
+    if let Some(rule) = arguments.broken {
+        stage.bring_broken_runtime(&images, rule).await?;
+    }
     let step = Progress::default().step("Installing Holdfast and opening the shop");
     stage.install_holdfast(&images).await?;
     stage.apply_shop(&images).await?;
     stage.settle(&Wanted { replicas: 3, after_epoch: None }, Duration::from_secs(120)).await?;
     step.done();
     let options = nemesis::Options { time: Duration::from_secs(60 * u64::from(arguments.minutes)), seed };
-    nemesis::run(&stage, options, &PathBuf::from(source("target/nemesis"))).await
+    let verdict = nemesis::run(&stage, options, &PathBuf::from(source("target/nemesis"))).await;
+    match (arguments.broken, verdict) {
+        (None, verdict) => verdict,
+        (Some(rule), Err(error)) => {
+            println!("{rule:?} was noticed: {error:#}");
+            Ok(())
+        }
+        (Some(rule), Ok(())) => anyhow::bail!("it was not noticed that the runtime breaks the rule {rule:?}"),
+    }
 }
 
 /// Whoever ends the run early must not keep a cluster for it.

@@ -90,7 +90,7 @@ pub async fn run(stage: &Stage, options: Options, folder: &Path) -> anyhow::Resu
     if let Err(error) = &looked {
         println!("{error:#}");
     }
-    let verdict = run.verdict(&judgement).and(looked);
+    let verdict = run.verdict(&seen, &judgement).and(looked);
     if verdict.is_err() {
         run.keep(&seen, &excused, &judgement, folder).with_context(|| format!("failed to write to {}", folder.display()))?;
     }
@@ -208,9 +208,13 @@ impl Run<'_> {
         stretches
     }
 
+    fn rows(&self, seen: &[Seen]) -> BTreeMap<String, report::Row> {
+        report::rows(&self.steps, seen, &self.book.refusals(), self.members())
+    }
+
     /// Prints what came out.
     fn tell(&self, seen: &[Seen], excused: &[Stretch], judgement: &Judgement) {
-        println!("\n{}", report::table(&report::rows(&self.steps, seen, self.members())));
+        println!("\n{}", report::table(&self.rows(seen)));
         let of = |count: &std::sync::atomic::AtomicU64| count.load(Relaxed);
         let in_fault = |one: &&Seen| self.steps.iter().any(|done| one.answered.is_some_and(|at| (done.began..done.rested).contains(&at)));
         let during = seen.iter().filter(in_fault).count();
@@ -230,11 +234,15 @@ impl Run<'_> {
         );
     }
 
-    fn verdict(&self, judgement: &Judgement) -> anyhow::Result<()> {
+    fn verdict(&self, seen: &[Seen], judgement: &Judgement) -> anyhow::Result<()> {
         if let Some((key, part)) = judgement.violated.iter().min_by_key(|(_, part)| part.len()) {
             println!("\nNo order of these operations on {} explains all answers (times in seconds):", key.escape_ascii());
             part.iter().for_each(|one| println!("{}", judge::line(one)));
             println!();
+        }
+        let end = |part: &Vec<Seen>| part.iter().filter_map(|one| one.answered).max();
+        if let Some(first) = judgement.violated.iter().filter_map(|(_, part)| end(part)).min() {
+            println!("the first answer that no order explains came {:.1} s after the beginning", first as f64 / 1e6);
         }
         let violated = judgement.violated.len();
         ensure!(violated == 0, "the histories of {violated} of {} keys are not linearizable", judgement.keys);
@@ -245,6 +253,10 @@ impl Run<'_> {
         let answered = self.book.answered.load(Relaxed);
         ensure!(answered > 20 * self.options.time.as_secs(), "only {answered} operations were answered: that shows too little");
         ensure!(!self.steps.is_empty(), "nothing was done to the cluster");
+        for (kind, row) in self.rows(seen) {
+            ensure!(!row.is_unfelt, "no client felt anything of {kind}: nothing was late, refused or unknown");
+            ensure!(row.too_long.is_empty(), "{kind}: {}", row.too_long.join("; "));
+        }
         Ok(())
     }
 

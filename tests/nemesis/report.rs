@@ -18,19 +18,31 @@ pub(super) struct Row {
     pub(super) untouched: Duration,
     /// The same of members that were hit.
     pub(super) hit: Duration,
+    /// The longest time from the end of the faults until a member that had been parted from others answered.
+    pub(super) back: Duration,
+    /// What was longer than it may be.
+    pub(super) too_long: Vec<String>,
     /// The longest time from the end of the faults until all was at rest.
     pub(super) rest: Duration,
     pub(super) answered: usize,
+    /// Of them, those that took longer than [`LATE`].
+    pub(super) late: usize,
+    pub(super) refused: usize,
     pub(super) unknown: usize,
+    /// Members had to be thrown out, and no client felt anything.
+    pub(super) is_unfelt: bool,
 }
 
+/// An answer that took longer than anything does while nothing is wrong, in microseconds.
+const LATE: u64 = 500_000;
+
 /// A row for each kind of step, and one for the calm between.
-pub(super) fn rows(steps: &[Done], seen: &[Seen], members: Member) -> BTreeMap<String, Row> {
+pub(super) fn rows(steps: &[Done], seen: &[Seen], refusals: &[u64], members: Member) -> BTreeMap<String, Row> {
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
     let mut answers: Vec<(u64, Member)> = seen.iter().filter_map(|one| Some((one.answered?, one.member))).collect();
     answers.sort_unstable();
     for done in steps {
-        let hit = done.step.hit();
+        let (hit, bound) = (done.step.hit(), done.step.bound());
         let row = rows.entry(done.step.kind()).or_default();
         let silence = |of: &dyn Fn(Member) -> bool| longest(&answers, done.began, done.rested, of);
         row.times += 1;
@@ -39,11 +51,34 @@ pub(super) fn rows(steps: &[Done], seen: &[Seen], members: Member) -> BTreeMap<S
             let silent = silence(&|one| one == member);
             let cell = if hit.contains(&member) { &mut row.hit } else { &mut row.untouched };
             *cell = (*cell).max(silent);
+            if !hit.contains(&member) && silent > bound {
+                row.too_long.push(format!(
+                    "step {}: member {member}, which was not hit, was silent for {silent:.1?}, right is up to {bound:.1?}",
+                    done.number
+                ));
+            }
+        }
+        for member in done.step.parted() {
+            let first = answers.iter().find(|(at, of)| *at >= done.healed && *of == member).map_or(done.rested, |(at, _)| *at);
+            let back = Duration::from_micros(first - done.healed);
+            row.back = row.back.max(back);
+            if back > bound {
+                row.too_long.push(format!(
+                    "step {}: member {member} answered only {back:.1?} after its end, right is up to {bound:.1?}",
+                    done.number
+                ));
+            }
         }
         row.rest = row.rest.max(Duration::from_micros(done.rested - done.healed));
         let within = |at: u64| (done.began..done.rested).contains(&at);
         row.answered += answers.iter().filter(|(at, _)| within(*at)).count();
-        row.unknown += seen.iter().filter(|one| one.answered.is_none() && within(one.invoked)).count();
+        let late = seen.iter().filter(|one| one.answered.is_some_and(|at| at - one.invoked > LATE) && within(one.invoked)).count();
+        let unknown = seen.iter().filter(|one| one.answered.is_none() && within(one.invoked)).count();
+        let refused = refusals.iter().filter(|at| within(**at)).count();
+        row.late += late;
+        row.unknown += unknown;
+        row.refused += refused;
+        row.is_unfelt |= done.step.faults.iter().any(|planned| planned.fault.evicts()) && late + unknown + refused == 0;
     }
     rows
 }
@@ -63,20 +98,33 @@ fn longest(answers: &[(u64, Member)], from: u64, to: u64, of: &dyn Fn(Member) ->
 /// The table.
 pub(super) fn table(rows: &BTreeMap<String, Row>) -> String {
     let mut text = format!(
-        "{:<52} {:>5} {:>9} {:>11} {:>9} {:>8} {:>9} {:>8}\n",
-        "longest time without an answer, in s", "times", "anywhere", "not hit", "hit", "at rest", "answered", "unknown"
+        "{:<46} {:>5} {:>8} {:>8} {:>8} {:>8} {:>8} {:>9} {:>6} {:>8} {:>8}\n",
+        "longest time without an answer, in s",
+        "times",
+        "anywhere",
+        "not hit",
+        "hit",
+        "back",
+        "at rest",
+        "answered",
+        "late",
+        "refused",
+        "unknown"
     );
     for (kind, row) in rows {
         let seconds = |time: Duration| format!("{:.2}", time.as_secs_f64());
         let _ = writeln!(
             text,
-            "{kind:<52} {:>5} {:>9} {:>11} {:>9} {:>8} {:>9} {:>8}",
+            "{kind:<46} {:>5} {:>8} {:>8} {:>8} {:>8} {:>8} {:>9} {:>6} {:>8} {:>8}",
             row.times,
             seconds(row.nobody),
             seconds(row.untouched),
             seconds(row.hit),
+            seconds(row.back),
             seconds(row.rest),
             row.answered,
+            row.late,
+            row.refused,
             row.unknown
         );
     }
@@ -109,11 +157,31 @@ mod tests {
         let step = Step { faults, calm: Duration::ZERO };
         let done = Done { number: 1, step, began: 1_000, healed: 5_000, rested: 9_000, effect: String::new() };
         let history = [seen(0, 900, Some(1_500)), seen(1, 1_900, Some(2_000)), seen(1, 5_900, Some(6_000)), seen(0, 1_600, None)];
-        let rows = rows(std::slice::from_ref(&done), &history, 2);
+        let rows = rows(std::slice::from_ref(&done), &history, &[1_700, 9_700], 2);
         let row = &rows["runtime paused"];
         let micros = Duration::from_micros;
         assert_eq!((row.nobody, row.untouched, row.hit), (micros(4_000), micros(4_000), micros(7_500)));
-        assert_eq!((row.rest, row.answered, row.unknown), (micros(4_000), 3, 1));
+        assert_eq!((row.rest, row.answered, row.unknown, row.refused, row.late), (micros(4_000), 3, 1, 1, 0));
+        assert_eq!((row.back, row.is_unfelt, row.too_long.len()), (micros(4_000), false, 0));
         assert_eq!(keys_that_saw_a_fault(&[done], &history), 1);
+    }
+
+    #[test]
+    fn silence_that_is_too_long_and_faults_that_nobody_felt_are_told() {
+        let faults = vec![Planned { fault: Fault::Alone(0), after: Duration::ZERO, hold: Duration::from_secs(8) }];
+        let step = Step { faults, calm: Duration::ZERO };
+        let (began, healed, rested) = (0, 8_000_000, 20_000_000);
+        let done = Done { number: 3, step, began, healed, rested, effect: String::new() };
+        let history = [seen(0, 15_900_000, Some(16_000_000)), seen(1, 7_900_000, Some(8_000_000)), seen(1, 15_900_000, Some(16_000_000))];
+        let rows = rows(std::slice::from_ref(&done), &history, &[], 2);
+        let row = &rows["member alone"];
+        assert!(row.is_unfelt);
+        assert_eq!(row.too_long.len(), 2, "{:?}", row.too_long);
+        assert!(
+            row.too_long[0].contains("member 1, which was not hit, was silent for 8.0s, right is up to 7.5s")
+                || row.too_long[1].contains("member 1, which was not hit, was silent for 8.0s, right is up to 7.5s"),
+            "{:?}",
+            row.too_long
+        );
     }
 }

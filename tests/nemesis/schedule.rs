@@ -87,6 +87,18 @@ impl Fault {
     }
 }
 
+/// How long clients of members that are not hit should wait at the most: `failureTimeout`, which is 2 s, and half a second for everything else.
+const EXPECTED: Duration = Duration::from_millis(2_500);
+/// A machine that is busy with other things may make so much of it.
+const GENEROUS: u32 = 3;
+
+impl Fault {
+    /// Whether nobody can be thrown out as long as it lasts, so that sessions of members that are hit have to wait for its end.
+    fn holds_views(self) -> bool {
+        matches!(self, Self::AloneWithArbiter(_) | Self::ApiServer)
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.kind())?;
@@ -123,6 +135,27 @@ impl Step {
     /// The members that are hit.
     pub(super) fn hit(&self) -> BTreeSet<Member> {
         self.faults.iter().flat_map(|planned| planned.fault.hit()).collect()
+    }
+
+    /// How long a member that is not hit may leave its clients without an answer, and one that was parted from others after it can reach them again.
+    pub(super) fn bound(&self) -> Duration {
+        let held: Duration =
+            self.faults.iter().filter(|planned| planned.fault.holds_views()).map(|planned| planned.hold).max().unwrap_or_default();
+        // Of two at once, both may be beyond the budget: until one is over, or is proven.
+        let both = if self.faults.len() > 1 {
+            self.faults.iter().map(|planned| planned.after + planned.hold).max().unwrap_or_default()
+        } else {
+            held
+        };
+        EXPECTED * GENEROUS * self.faults.len() as u32 + held.max(both)
+    }
+
+    /// Members that have lost nothing but the others, and should answer soon after it is over.
+    pub(super) fn parted(&self) -> BTreeSet<Member> {
+        match self.faults[..] {
+            [Planned { fault, .. }] if fault.evicts() && fault.crashed().is_none() => self.hit(),
+            _ => BTreeSet::new(),
+        }
     }
 
     /// Its name in tables.

@@ -3,16 +3,18 @@
 
 use std::path::PathBuf;
 
+use holdfast_core::engine::BrokenRule;
 use tokio::process::Command;
 
 use super::{Error, Images, source};
 use crate::cluster::Cluster;
 use crate::cluster::archive::{self, Image};
 
+const RUNTIME: &str = "holdfast-runtime";
 /// Package, binary and image: `holdfast-runtime` is the only file of `holdfast/runtime`.
 const PROGRAMS: [(&str, &str, &str); 4] = [
     ("holdfast-operator", "holdfast-operator", "operator"),
-    ("holdfast-runtime", "holdfast-runtime", "runtime"),
+    (RUNTIME, RUNTIME, "runtime"),
     ("holdfast-gateway", "holdfast-gateway", "gateway"),
     ("shop", "shop", "shop"),
 ];
@@ -26,7 +28,7 @@ const USER: &str = "65532:65532";
 /// When cargo fails, or the archives cannot be written.
 pub async fn write(images: &Images) -> Result<Vec<PathBuf>, Error> {
     let folder = PathBuf::from(source("target/images"));
-    build().await?;
+    build(None).await?;
     std::fs::create_dir_all(&folder).map_err(|source| Error::File { path: folder.display().to_string(), source })?;
     let archive = |(_, program, image): (&str, &str, &str)| {
         let (reference, path) = (images.reference(image), folder.join(format!("{image}.tar")));
@@ -34,6 +36,19 @@ pub async fn write(images: &Images) -> Result<Vec<PathBuf>, Error> {
         Ok(path)
     };
     PROGRAMS.into_iter().map(archive).collect()
+}
+
+/// The image of a runtime that breaks `rule`, under the name that the lab's has.
+pub(super) async fn bring_broken(cluster: &Cluster, images: &Images, rule: BrokenRule) -> Result<(), Error> {
+    build(Some(rule)).await?;
+    let folder = source("target/broken");
+    let (program, archive) = (path_of(RUNTIME), PathBuf::from(format!("{folder}/{rule:?}.tar")));
+    let unusable = |source| Error::File { path: folder.clone(), source };
+    std::fs::create_dir_all(&folder).map_err(unusable)?;
+    archive::write(&Image { reference: &images.reference("runtime"), program: &program, name: RUNTIME, user: USER }, &archive)?;
+    // Nobody must take it for the real one. The next build puts that back.
+    std::fs::remove_file(&program).map_err(unusable)?;
+    Ok(cluster.load_image(&archive).await?)
 }
 
 /// Builds what has changed, and brings the images into every node.
@@ -49,12 +64,17 @@ pub(super) fn path_of(program: &str) -> PathBuf {
     PathBuf::from(source(&format!("target/{TARGET}/release/{program}")))
 }
 
-/// Cargo shows its own progress.
-async fn build() -> Result<(), Error> {
+/// All programs, or the runtime alone with a rule that it breaks. Cargo shows its own progress.
+async fn build(broken: Option<BrokenRule>) -> Result<(), Error> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--release", "--locked", "--target", TARGET, "--target-dir", &source("target")]);
-    for (package, ..) in PROGRAMS {
-        cargo.args(["--package", package]);
+    match broken {
+        Some(rule) => {
+            cargo.args(["--package", RUNTIME, "--features", "holdfast-runtime/broken-rules"]).env("HOLDFAST_BREAK", format!("{rule:?}"));
+        }
+        None => {
+            cargo.args(PROGRAMS.iter().flat_map(|(package, ..)| ["--package", package]));
+        }
     }
     // What a cargo that runs this says of its own package makes some dependencies believe that they have changed.
     let of_another_build =

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use holdfast_api::{SessionCluster, SessionView, names};
+use holdfast_core::engine::BrokenRule;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
@@ -134,6 +135,14 @@ impl Stage {
         let images = Images::of_the_lab();
         images::bring(&self.cluster, &images).await?;
         Ok(images)
+    }
+
+    /// Replaces the runtime's image in the nodes by that of one that breaks a rule, before anything runs.
+    ///
+    /// # Errors
+    /// When cargo fails, or a node does not take it.
+    pub async fn bring_broken_runtime(&self, images: &Images, rule: BrokenRule) -> Result<(), Error> {
+        images::bring_broken(&self.cluster, images, rule).await
     }
 
     /// Installs Holdfast by its chart, or brings it up to date, and waits until the operator runs.

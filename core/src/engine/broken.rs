@@ -13,10 +13,14 @@ macro_rules! rules {
             $($(#[$doc])* $name,)*
         }
 
-        #[cfg(feature = "broken-rules")]
         impl BrokenRule {
             /// All of them.
             pub const ALL: &[BrokenRule] = &[$(BrokenRule::$name,)*];
+
+            /// The one of this name.
+            pub fn named(name: &str) -> Option<BrokenRule> {
+                Self::ALL.iter().copied().find(|rule| format!("{rule:?}") == name)
+            }
         }
     };
 }

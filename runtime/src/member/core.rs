@@ -150,7 +150,10 @@ impl Core {
         prover: Arc<dyn Prover>,
         tell: mpsc::Sender<News>,
     ) -> (Self, watch::Receiver<Status>) {
-        let engine = Engine::new(settings.engine.clone(), member, 0);
+        #[cfg_attr(not(feature = "broken-rules"), expect(unused_mut, reason = "an engine whose rules are all kept is ready as it is"))]
+        let mut engine = Engine::new(settings.engine.clone(), member, 0);
+        #[cfg(feature = "broken-rules")]
+        break_rule(&mut engine);
         let (status, shown) = watch::channel(Status::from(engine.status()));
         let core = Self {
             engine,
@@ -297,5 +300,14 @@ impl Core {
     fn number(&mut self) -> u64 {
         self.last_request += 1;
         self.last_request
+    }
+}
+
+/// Breaks the rule that was named when this was built.
+#[cfg(feature = "broken-rules")]
+fn break_rule(engine: &mut Engine) {
+    if let Some(rule) = option_env!("HOLDFAST_BREAK").and_then(holdfast_core::engine::BrokenRule::named) {
+        tracing::error!(?rule, "this runtime breaks a rule of the replication: it is for tests only");
+        engine.break_rule(rule);
     }
 }
