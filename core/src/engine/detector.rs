@@ -95,14 +95,15 @@ impl Engine {
     /// The member to evict now, and whether its death is proven.
     pub(super) fn to_evict(&self, view: &View) -> Option<(NodeId, bool)> {
         let voters = view.voters();
-        let suspects: MemberSet = self.links.values().filter(|link| link.suspected_at.is_some()).map(|link| link.peer.id).collect();
-        let heard = voters.without(suspects);
+        // Members fall silent at one moment and are suspected one after the other: whoever has not been heard of late may well be the next.
+        let is_silent =
+            |link: &&Link| link.suspected_at.is_some() || self.now.saturating_sub(link.last_heard) > self.config.failure_timeout / 2;
+        let heard = voters.without(self.links.values().filter(is_silent).map(|link| link.peer.id).collect());
         let is_voter = voters.contains(self.me.id) || self.broken.is(BrokenRule::JoinerEvicts);
         let rank = heard.iter().position(|id| id == self.me.id).unwrap_or(heard.len()) as Millis;
         let is_minority = heard.len() * 2 < voters.len();
-        let silent =
-            self.links.values().filter(|link| voters.contains(link.peer.id) && link.suspected_at.is_some() && !link.proven_dead).count();
-        let is_hopeless = is_minority && silent > usize::from(view.budget);
+        let missing = self.links.values().filter(|link| voters.without(heard).contains(link.peer.id) && !link.proven_dead).count();
+        let is_hopeless = is_minority && missing > usize::from(view.budget);
         let candidate = |link: &Link| {
             let id = link.peer.id;
             let since = link.suspected_at?;
