@@ -1,6 +1,7 @@
 //! Real sockets on loopback: what strangers, slow peers and torn connections do.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -252,6 +253,9 @@ async fn signs_of_life_do_not_wait_for_a_value_of_32_mib() {
     let (_, _, handle) = a.opened().await;
     greet(&handle);
     handle.flush();
+    // What has been read when a sign of life is sent, and when it arrives: unlike a time, that does not depend on what else the machine does.
+    let read = Arc::new(AtomicUsize::new(0));
+    let so_far = read.clone();
     let reader = tokio::spawn(async move {
         let (mut decoder, mut buffer) = (Decoder::default(), bytes::BytesMut::new());
         let mut beats = Vec::new();
@@ -263,6 +267,7 @@ async fn signs_of_life_do_not_wait_for_a_value_of_32_mib() {
                 let mut piece = vec![0; allowance];
                 let length = slow.read(&mut piece).await.expect("connected");
                 buffer.extend_from_slice(&piece[..length]);
+                so_far.fetch_add(length, Ordering::Relaxed);
                 allowance -= length;
                 if length == 0 {
                     return beats;
@@ -270,7 +275,7 @@ async fn signs_of_life_do_not_wait_for_a_value_of_32_mib() {
             }
             while let Some(frame) = decoder.decode(&mut buffer).expect("frames") {
                 match frame {
-                    Frame::Heartbeat { ack, .. } => beats.push((ack, tokio::time::Instant::now())),
+                    Frame::Heartbeat { ack, .. } => beats.push((ack, so_far.load(Ordering::Relaxed))),
                     Frame::Data { .. } => return beats,
                     _ => {}
                 }
@@ -283,15 +288,15 @@ async fn signs_of_life_do_not_wait_for_a_value_of_32_mib() {
     let mut sent = Vec::new();
     while !reader.is_finished() {
         sleep(Duration::from_millis(50)).await;
-        sent.push(tokio::time::Instant::now());
+        sent.push(read.load(Ordering::Relaxed));
         assert!(handle.send(beat(sent.len() as u64)));
         handle.flush();
     }
     let arrived = reader.await.expect("no panic");
     assert!(arrived.len() > 10, "{} signs of life arrived before the value", arrived.len());
     let longest = arrived.iter().map(|(n, at)| *at - sent[*n as usize - 1]).max().expect("some");
-    println!("{} signs of life, the slowest took {longest:?}", arrived.len());
-    assert!(longest < Duration::from_millis(800), "{longest:?}");
+    println!("{} signs of life, the slowest after {longest} bytes", arrived.len());
+    assert!(longest < 4 << 20, "{longest} bytes went ahead of a sign of life");
 }
 
 fn over(tls: Tls) -> LinkSettings {
