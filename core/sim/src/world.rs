@@ -233,6 +233,10 @@ impl World {
         let Some(engine) = self.hosts[host].engine.as_mut() else { return };
         self.is_touched = true;
         input(engine, local);
+        // Some have time for what is not urgent after each event, others only at each tick.
+        if self.setup.seed.is_multiple_of(2) {
+            engine.work(local);
+        }
         while let Some(output) = self.hosts[host].engine.as_mut().and_then(Engine::poll_output) {
             self.carry_out(host, output);
         }

@@ -59,7 +59,7 @@ impl Engine {
         self.reports.clear();
         self.resolved = None;
         self.reporting = Some(0);
-        self.report_some();
+        self.report_some(u64::MAX);
         self.renew_lease();
 
         self.return_commands_of_the_gone(&view);

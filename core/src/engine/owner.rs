@@ -120,7 +120,8 @@ impl Engine {
 
         let want = if own.forgetting { MemberSet::EMPTY } else { self.layout.want(slot.0, me.id) };
         let before = own.min_acked(own.set(), seq);
-        let added = want.without(own.set());
+        own.deferred &= own.waiters.is_empty() && own.frozen.is_none();
+        let added = if own.deferred { MemberSet::EMPTY } else { want.without(own.set()) };
         own.holders.extend(added.iter().map(|id| Holder { imaged: true, ..Holder::new(id) }));
         let mut everybody = own.set();
         everybody.insert(me.id);
@@ -138,13 +139,14 @@ impl Engine {
             own.told = Some(home);
             sends.push((home, Message::Own { key: key.clone(), term }));
         }
-        let acked = own.min_acked(own.set(), seq).filter(|_| is_told);
+        let counts = is_told && !own.deferred;
+        let acked = own.min_acked(own.set(), seq).filter(|_| counts);
         let answered = match self.config.acknowledge {
             Acknowledge::None => Some(seq),
             Acknowledge::Received if self.broken.is(BrokenRule::AnswerUnreceived) => Some(seq),
-            Acknowledge::Received => own.min_received(own.set().without(self.given_up), seq).filter(|_| is_told),
+            Acknowledge::Received => own.min_received(own.set().without(self.given_up), seq).filter(|_| counts),
             Acknowledge::Applied if self.given_up.is_empty() => acked,
-            Acknowledge::Applied => own.min_acked(own.set().without(self.given_up), seq).filter(|_| is_told),
+            Acknowledge::Applied => own.min_acked(own.set().without(self.given_up), seq).filter(|_| counts),
         };
         let all = if self.broken.is(BrokenRule::NoReplacementWait) { before } else { answered };
         own.stable = own.stable.max(all);

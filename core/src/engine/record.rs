@@ -66,6 +66,8 @@ pub(super) struct Pending {
     pub(super) settle: Option<u64>,
     /// The home that was told who owns it.
     pub(super) told: Option<NodeId>,
+    /// It was an orphan, nobody waits for it, and those that should hold it get it when the sweep comes to it. Until then nothing of it counts as acknowledged.
+    pub(super) deferred: bool,
     /// The number whose acknowledgement ends the session: its time to live was over.
     pub(super) expiring: Option<u64>,
 }

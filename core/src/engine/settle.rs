@@ -9,14 +9,16 @@ use crate::Millis;
 use crate::view::{Member, MemberSet, MemberState};
 use crate::wire::Message;
 
-/// How much may be on its way to one member before the sweep waits, in bytes: live writes share the link.
-pub(super) const SWEEP_WINDOW: u64 = 4 << 20;
+/// How much may be on its way to one member before what is not urgent waits, in bytes: live writes share the link, and come behind it.
+pub(super) const WINDOW: u64 = 256 << 10;
 
 /// How far this member is with the protection of what it owns in this epoch.
 #[derive(Debug)]
 pub(super) struct Sweep {
     /// Where to go on; `None` when all have been looked at.
     next: Option<u64>,
+    /// Where to begin again after that.
+    again: Option<u64>,
     /// How many are to be looked at yet, about.
     left: usize,
     /// Sessions that have been looked at and are not known to be held by all that should hold them.
@@ -28,14 +30,21 @@ pub(super) struct Sweep {
 
 impl Sweep {
     pub(super) fn new(now: Millis) -> Sweep {
-        Sweep { next: None, left: 0, unsettled: BTreeSet::new(), credit: 0, at: now }
+        Sweep { next: None, again: None, left: 0, unsettled: BTreeSet::new(), credit: 0, at: now }
     }
 
     /// A new epoch: nothing of what is owned is known to be held by all that should hold it.
     pub(super) fn begin(&mut self, owned: usize) {
         self.next = Some(0);
+        self.again = None;
         self.left = owned;
         self.unsettled.clear();
+    }
+
+    /// What was not used is not saved up for more than a second.
+    pub(super) fn earn(&mut self, rate: u64, now: Millis) {
+        let elapsed = now.saturating_sub(std::mem::replace(&mut self.at, now));
+        self.credit = (self.credit + (rate * elapsed / 1000) as i64).min(rate as i64);
     }
 
     pub(super) fn settled(&mut self, slot: &Slot) {
@@ -46,10 +55,25 @@ impl Sweep {
         self.unsettled.insert(slot.clone());
     }
 
+    /// There is a session to be looked at that may have been passed already.
+    pub(super) fn come_back_to(&mut self, slot: &Slot) {
+        self.left += 1;
+        if self.next.is_none() {
+            self.next = Some(slot.0);
+        } else if self.next.is_some_and(|next| slot.0 < next) {
+            self.again = Some(self.again.map_or(slot.0, |again| again.min(slot.0)));
+        }
+    }
+
     /// A session goes to another owner; returns whether it is not known to be settled.
     pub(super) fn leaves(&mut self, slot: &Slot) -> bool {
-        let is_ahead = self.next.is_some_and(|next| slot.0 >= next);
+        let is_ahead = [self.next, self.again].into_iter().flatten().any(|next| slot.0 >= next);
         self.unsettled.remove(slot) || is_ahead
+    }
+
+    /// Whether there are sessions to be looked at.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.next.is_some()
     }
 
     /// How many sessions are not known to be settled, about; 0 when all are.
@@ -60,13 +84,9 @@ impl Sweep {
 }
 
 impl Engine {
-    /// Looks at the next sessions, as fast as receivers and the rate allow.
-    pub(super) fn sweep_unsettled(&mut self) {
-        let rate = self.config.transfer_rate;
-        let elapsed = self.now.saturating_sub(std::mem::replace(&mut self.sweep.at, self.now));
-        // What was not used is not saved up for more than a second.
-        self.sweep.credit = (self.sweep.credit + (rate * elapsed / 1000) as i64).min(rate as i64);
-        let Some(from) = self.sweep.next.filter(|_| self.view.is_some()) else { return };
+    /// Looks at the next sessions, as fast as receivers and the rate allow. Says whether it could go on.
+    pub(super) fn sweep_some(&mut self, window: u64) -> bool {
+        let Some(from) = self.sweep.next.filter(|_| self.view.is_some() && self.may_sweep(window)) else { return false };
         let (me, layout) = (self.me.id, &self.layout);
         let mut owned = 0;
         let mut open = Vec::new();
@@ -83,19 +103,27 @@ impl Engine {
         });
         let mut before = self.waiting_bytes();
         for slot in open {
-            let is_full = self.links.values().any(|link| link.unacked_bytes > SWEEP_WINDOW);
-            if is_full || (rate > 0 && self.sweep.credit <= 0) {
+            if !self.may_sweep(window) {
                 self.sweep.next = Some(slot.0);
-                return;
+                return false;
             }
             self.sweep.unsettle(&slot);
+            if let Some((_, pending)) = self.sessions.pending(&slot) {
+                pending.deferred = false;
+            }
             self.maintain(&slot);
             let after = self.waiting_bytes();
             self.sweep.credit -= after.saturating_sub(before) as i64;
             before = after;
         }
-        self.sweep.next = next;
+        self.sweep.next = next.or_else(|| self.sweep.again.take());
         self.sweep.left = self.sweep.left.saturating_sub(owned);
+        self.sweep.next.is_some()
+    }
+
+    fn may_sweep(&self, window: u64) -> bool {
+        let is_full = self.links.values().any(|link| link.unacked_bytes > window);
+        !is_full && (self.config.transfer_rate == 0 || self.sweep.credit > 0)
     }
 
     /// What waits to be acknowledged on all links, in bytes.

@@ -3,6 +3,7 @@
 use super::broken::BrokenRule;
 use super::home::Pointer;
 use super::record::{Slot, slot};
+use super::settle::WINDOW;
 use super::{Engine, Event, Output};
 use crate::placement;
 use crate::view::{Member, MemberSet, NodeId, View};
@@ -12,7 +13,7 @@ use crate::wire::{Message, Report, ReportKind};
 const SYNC_PART: usize = 512;
 
 /// Most sessions are not reported, so that a step is so many times as long.
-const REPORT_STEPS: usize = 4;
+const REPORT_STEPS: usize = 8;
 
 /// What is reported to each member of a view.
 struct Reports(Vec<(NodeId, Vec<Report>)>);
@@ -45,8 +46,8 @@ struct Copy {
 impl Engine {
     /// Reports, some sessions at a time, to every member of the view that was just adopted; what concerns this member itself is kept at once. What has
     /// to be reported does not change meanwhile: orphans stay as they are until all have reported, and a living owner tells all that it does.
-    pub(super) fn report_some(&mut self) {
-        let (Some(view), Some(from)) = (self.current(), self.reporting) else { return };
+    pub(super) fn report_some(&mut self, window: u64) {
+        let (Some(view), Some(from)) = (self.current(), self.reporting.filter(|_| self.has_room(window))) else { return };
         let mut reports = Reports::of(&view);
         let layout = &self.layout;
         self.reporting = self.sessions.walk(from, self.step * REPORT_STEPS, |seen| {
@@ -153,14 +154,14 @@ impl Engine {
             self.resolve_now(&slot);
             self.release_home_queue(&slot);
         }
-        self.resolve_some();
+        self.resolve_some(WINDOW);
     }
 
     /// Finds out who owns the next sessions that members have reported, some at a time: whoever is asked for goes first anyway.
-    pub(super) fn resolve_some(&mut self) {
+    pub(super) fn resolve_some(&mut self, window: u64) {
         let Some(view) = self.current().filter(|_| self.resolved.is_some()) else { return };
         for _ in 0..self.step {
-            let Some(slot) = self.reports.keys().next().cloned() else { break };
+            let Some(slot) = self.reports.keys().next().filter(|_| self.has_room(window)).cloned() else { break };
             self.resolve_now(&slot);
         }
         if self.reports.is_empty()
@@ -168,6 +169,11 @@ impl Engine {
         {
             self.out(Output::Event(Event::BarrierPassed { epoch: view.version.epoch, taken, appointed }));
         }
+    }
+
+    /// Whether no more than `window` bytes wait for any member that is heard.
+    pub(super) fn has_room(&self, window: u64) -> bool {
+        !self.links.values().any(|link| link.unacked_bytes > window && link.suspected_at.is_none())
     }
 
     /// Finds out who owns a session before anything else happens to it.
@@ -228,7 +234,6 @@ impl Engine {
         let prior = (best.term, best.seq);
         let owner = view.member(best.holder)?;
         if owner == self.me {
-            self.sweep.unsettle(slot);
             self.handle_appoint(None, slot, term, prior, holders);
         } else {
             self.appoint(slot, owner, term, prior, holders);

@@ -104,7 +104,8 @@ impl Engine {
         record.known_to = from.map(|from| from.id);
         let told = record.known_to;
         self.clock = self.clock.max(term);
-        self.become_owner(slot, holders, prior_term, Pending { giver: from, told, ..Pending::default() });
+        self.sweep.come_back_to(slot);
+        self.become_owner(slot, holders, prior_term, Pending { giver: from, told, deferred: true, ..Pending::default() });
     }
 
     /// Puts the mark of the new term on all copies of a session that this member just came to own.
@@ -165,7 +166,7 @@ impl Engine {
         if view.state(self.me.id) != Some(MemberState::Leave) || !owns || self.transfers.len() >= LEAVE_WINDOW {
             return;
         }
-        if self.links.values().any(|link| link.unacked_bytes > super::settle::SWEEP_WINDOW) {
+        if self.links.values().any(|link| link.unacked_bytes > super::settle::WINDOW) {
             return;
         }
         // What cannot go now is come back to.

@@ -190,6 +190,12 @@ impl Core {
         now
     }
 
+    /// A step of what a change of members has left to do; says whether there is more that could be done now.
+    pub(super) fn work(&mut self) -> bool {
+        let now = self.now();
+        self.engine.work(now)
+    }
+
     /// Called every [`TICK`] milliseconds.
     pub(super) fn tick(&mut self) {
         self.now();
@@ -270,6 +276,10 @@ impl Core {
                         self.meters.forwarded_here.increment(1);
                     }
                     self.engine.handle_frame(now, conn, frame);
+                }
+                // What the peer has acknowledged made room for more.
+                if self.engine.has_work() {
+                    self.engine.work(now);
                 }
             }
             LinkEvent::Closed { conn } => {

@@ -7,7 +7,7 @@ use holdfast_core::Member;
 use holdfast_core::engine::TICK;
 use holdfast_process::health::Pulse;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::core::{Core, CoreHandle, News};
@@ -66,6 +66,7 @@ impl Driver {
     pub(super) async fn run(mut self) {
         let mut tick = interval(Duration::from_millis(TICK));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut has_work = false;
         // There is a core for as long as this is.
         while self.core.tell(|core| core.has_left) == Some(false) {
             tokio::select! {
@@ -76,7 +77,10 @@ impl Driver {
                 }
                 Some(question) = self.questions.recv() => drop(self.core.tell(|core| core.answer(question))),
                 Some(news) = self.news.recv() => drop(self.core.tell(|core| core.hear(news))),
+                // Everything else that is ready goes first.
+                () = yield_now(), if has_work => {}
             }
+            has_work = self.core.tell(Core::work) == Some(true);
         }
         self.last_words().await;
     }
