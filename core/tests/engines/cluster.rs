@@ -1,4 +1,4 @@
-//! A newer and an older runtime in one cluster: two engines and the wires between them, through a join, writes, a handoff and a failover.
+//! Some engines and the wires between them, in one process and without delay.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,26 +8,29 @@ use holdfast_core::wire::{Capabilities, Decoder, Frame, encode};
 use holdfast_core::{Command, Condition, Expiry, Key, Member, NodeId, Reply, View};
 
 /// What an end of a wire said, in order, and who hears it.
-type Wire = VecDeque<(usize, u64, Bytes)>;
+pub(crate) type Wire = VecDeque<(usize, u64, Bytes)>;
 
-struct Pair {
-    engines: Vec<Option<Engine>>,
-    versions: Vec<(u16, u16)>,
-    view: View,
+pub(crate) struct Cluster {
+    pub(crate) engines: Vec<Option<Engine>>,
+    pub(crate) versions: Vec<(u16, u16)>,
+    pub(crate) view: View,
     /// The ends of each connection.
-    conns: BTreeMap<u64, [usize; 2]>,
-    wire: Wire,
-    replies: BTreeMap<u64, Reply>,
+    pub(crate) conns: BTreeMap<u64, [usize; 2]>,
+    pub(crate) wire: Wire,
+    pub(crate) replies: BTreeMap<u64, Reply>,
     /// Frames that were packed, by sender.
-    packed: Vec<usize>,
+    pub(crate) packed: Vec<usize>,
     /// Nothing gets through on these, and nobody is told.
-    silent: Vec<u64>,
-    now: u64,
-    last: u64,
+    pub(crate) silent: Vec<u64>,
+    pub(crate) now: u64,
+    pub(crate) last: u64,
+    /// What is said to this one waits.
+    pub(crate) held: Option<usize>,
+    waiting: Wire,
 }
 
-impl Pair {
-    fn new(versions: &[(u16, u16)], compression: &[Compression], connections: &[u8]) -> Pair {
+impl Cluster {
+    pub(crate) fn new(versions: &[(u16, u16)], compression: &[Compression], connections: &[u8]) -> Cluster {
         let engine = |(place, versions): (usize, &(u16, u16))| {
             let config = Config {
                 ack_timeout: 2_000,
@@ -43,7 +46,7 @@ impl Pair {
             let member = Member { id: NodeId::new(place as u8).expect("a place"), incarnation: 1000 };
             Some(Engine::new(config, member, 0).with_versions(*versions))
         };
-        Pair {
+        Cluster {
             engines: versions.iter().enumerate().map(engine).collect(),
             versions: versions.to_vec(),
             view: View::unfounded(1),
@@ -54,15 +57,17 @@ impl Pair {
             silent: Vec::new(),
             now: 0,
             last: 0,
+            held: None,
+            waiting: Wire::new(),
         }
     }
 
-    fn engine(&mut self, at: usize) -> &mut Engine {
+    pub(crate) fn engine(&mut self, at: usize) -> &mut Engine {
         self.engines[at].as_mut().expect("it runs")
     }
 
     /// Carries out what the engines want until nothing is left to do.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         loop {
             let mut idle = true;
             for at in 0..self.engines.len() {
@@ -73,7 +78,11 @@ impl Pair {
             }
             if let Some((to, conn, bytes)) = self.wire.pop_front() {
                 idle = false;
-                self.deliver(to, conn, &bytes);
+                if self.held == Some(to) {
+                    self.waiting.push_back((to, conn, bytes));
+                } else {
+                    self.deliver(to, conn, &bytes);
+                }
             }
             if idle {
                 return;
@@ -81,7 +90,7 @@ impl Pair {
         }
     }
 
-    fn carry_out(&mut self, at: usize, output: Output) {
+    pub(crate) fn carry_out(&mut self, at: usize, output: Output) {
         let now = self.now;
         match output {
             Output::Send { conn, bytes } => {
@@ -122,7 +131,7 @@ impl Pair {
     }
 
     /// What a newer runtime says in its greeting, an older one has never seen.
-    fn deliver(&mut self, to: usize, conn: u64, bytes: &Bytes) {
+    pub(crate) fn deliver(&mut self, to: usize, conn: u64, bytes: &Bytes) {
         let Some(ends) = self.conns.get(&conn).filter(|_| !self.silent.contains(&conn)) else { return };
         let from = if ends[0] == to { ends[1] } else { ends[0] };
         let frame = Decoder::default().decode(&mut BytesMut::from(&bytes[..])).expect("a frame").expect("a whole one");
@@ -141,7 +150,7 @@ impl Pair {
         }
     }
 
-    fn disconnect(&mut self, conn: u64, by: Option<usize>) {
+    pub(crate) fn disconnect(&mut self, conn: u64, by: Option<usize>) {
         let now = self.now;
         for at in self.conns.remove(&conn).into_iter().flatten().filter(|at| Some(*at) != by) {
             if let Some(engine) = self.engines[at].as_mut() {
@@ -150,7 +159,14 @@ impl Pair {
         }
     }
 
-    fn run(&mut self, millis: u64) {
+    /// What was kept back arrives.
+    pub(crate) fn release(&mut self) {
+        self.held = None;
+        self.wire.append(&mut self.waiting);
+        self.settle();
+    }
+
+    pub(crate) fn run(&mut self, millis: u64) {
         for _ in 0..millis / TICK {
             self.now += TICK;
             let (now, view) = (self.now, self.view.clone());
@@ -162,7 +178,7 @@ impl Pair {
         }
     }
 
-    fn ask(&mut self, at: usize, key: &str, command: Command) -> Reply {
+    pub(crate) fn ask(&mut self, at: usize, key: &str, command: Command) -> Reply {
         self.last += 1;
         let (request, now) = (self.last, self.now);
         self.engine(at).execute(now, request, Key::from(key.to_owned()), command);
@@ -171,124 +187,25 @@ impl Pair {
         self.replies.remove(&request).unwrap_or_else(|| panic!("no answer at {at} for {key}"))
     }
 
-    fn kill(&mut self, at: usize) {
+    pub(crate) fn kill(&mut self, at: usize) {
         self.engines[at] = None;
         self.disconnect_all(at);
     }
 
-    fn disconnect_all(&mut self, at: usize) {
+    pub(crate) fn disconnect_all(&mut self, at: usize) {
         let conns: Vec<u64> = self.conns.iter().filter(|(_, ends)| ends.contains(&at)).map(|(conn, _)| *conn).collect();
         conns.into_iter().for_each(|conn| self.disconnect(conn, Some(at)));
     }
 
-    fn is_settled(&self, members: usize) -> bool {
+    pub(crate) fn is_settled(&self, members: usize) -> bool {
         self.view.full().len() == members && self.view.members.len() == members && self.view.version.sub > 0
     }
 }
 
-fn set(value: &str) -> Command {
+pub(crate) fn set(value: &str) -> Command {
     Command::Set { value: Bytes::from(value.to_owned()), expiry: Expiry::Never, condition: Condition::Always, return_old: false }
 }
 
-fn text(value: &str) -> Reply {
+pub(crate) fn text(value: &str) -> Reply {
     Reply::Bytes(Bytes::from(value.to_owned()))
-}
-
-const LZ4: Compression = Compression::Lz4;
-const PLAIN: Compression = Compression::None;
-
-#[test]
-fn a_newer_and_an_older_runtime_work_in_one_cluster() {
-    for versions in [[(1, 2), (1, 1), (1, 2)], [(1, 1), (1, 2), (1, 1)], [(1, 1), (1, 1), (1, 2)]] {
-        let mut pair = Pair::new(&versions, &[PLAIN; 3], &[1; 3]);
-        pair.run(2_000);
-        assert!(pair.is_settled(3), "all have joined: {:?}", pair.view);
-        for at in 0..3 {
-            for link in pair.engine(at).status().links {
-                let other = versions[usize::from(link.peer.id.get())];
-                assert_eq!(link.version, versions[at].1.min(other.1), "the newest that both know");
-            }
-        }
-        for n in 0..12 {
-            assert_eq!(pair.ask(n % 3, &format!("s{n}"), set("first")), Reply::Ok);
-        }
-        // Two commands in a row from elsewhere: the session follows its user.
-        for n in 0..12 {
-            for _ in 0..3 {
-                assert_eq!(pair.ask((n + 1) % 3, &format!("s{n}"), set("second")), Reply::Ok);
-            }
-        }
-        pair.kill(1);
-        pair.run(3_000);
-        assert!(pair.is_settled(2), "the dead one is out: {:?}", pair.view);
-        for n in 0..12 {
-            for at in [0, 2] {
-                assert_eq!(pair.ask(at, &format!("s{n}"), Command::Get), text("second"), "s{n} at {at} among {versions:?}");
-            }
-        }
-    }
-}
-
-#[test]
-fn runtimes_without_a_common_version_stay_apart() {
-    let mut pair = Pair::new(&[(1, 1), (2, 3)], &[PLAIN; 2], &[1; 2]);
-    pair.run(2_000);
-    assert!(pair.engine(0).status().links.iter().all(|link| !link.is_ready));
-    assert!(!pair.is_settled(2));
-}
-
-#[test]
-fn each_end_decides_for_itself_whether_it_compresses() {
-    let mut pair = Pair::new(&[(1, 1); 2], &[LZ4, PLAIN], &[1; 2]);
-    pair.run(2_000);
-    assert!(pair.is_settled(2));
-    let long = "0123456789".repeat(1000);
-    for n in 0..10 {
-        assert_eq!(pair.ask(n % 2, &format!("s{n}"), set(&long)), Reply::Ok);
-        assert_eq!(pair.ask((n + 1) % 2, &format!("s{n}"), Command::Get), text(&long));
-        assert_eq!(pair.ask(n % 2, &format!("t{n}"), set("short")), Reply::Ok);
-    }
-    assert!(pair.packed[0] >= 5, "{:?}", pair.packed);
-    assert_eq!(pair.packed[1], 0);
-}
-
-#[test]
-fn a_link_has_as_many_connections_as_both_ends_want_and_gets_them_back() {
-    for (wanted, agreed) in [([1, 1], 1), ([8, 3], 3), ([2, 8], 2), ([4, 4], 4)] {
-        let mut pair = Pair::new(&[(1, 1); 2], &[PLAIN; 2], &wanted);
-        pair.run(2_000);
-        let connections =
-            |pair: &mut Pair, at: usize| pair.engine(at).status().links[0].connections.iter().filter(|lane| lane.is_ready).count();
-        assert_eq!([connections(&mut pair, 0), connections(&mut pair, 1), pair.conns.len()], [agreed; 3], "{wanted:?}");
-        for n in 0..20 {
-            let conn = *pair.conns.keys().next().expect("there are some");
-            pair.disconnect(conn, None);
-            assert_eq!(pair.ask(n % 2, &format!("s{n}"), set("x")), Reply::Ok);
-        }
-        pair.run(3_000);
-        assert_eq!([connections(&mut pair, 0), connections(&mut pair, 1), pair.conns.len()], [agreed; 3], "{wanted:?}");
-        let before = pair.last;
-        pair.run(10_000);
-        assert_eq!(pair.last, before, "nobody dials any more");
-        assert!(pair.is_settled(2) && pair.view.version.epoch <= 4, "nobody was evicted for it: {:?}", pair.view.version);
-    }
-}
-
-#[test]
-fn a_connection_that_falls_silent_is_given_up_and_what_was_on_it_arrives() {
-    let mut pair = Pair::new(&[(1, 1); 2], &[PLAIN; 2], &[3, 3]);
-    pair.run(2_000);
-    let silent = *pair.conns.keys().next().expect("there are some");
-    pair.silent.push(silent);
-    for n in 0..10 {
-        let (request, now) = (10_000 + n, pair.now);
-        pair.engine(0).execute(now, request, Key::from(format!("s{n}")), set("x"));
-    }
-    pair.run(1_000);
-    let lanes = pair.engine(0).status().links[0].connections.clone();
-    assert!(lanes.len() == 3 && lanes.iter().all(|lane| lane.conn != ConnId(silent)), "{lanes:?}");
-    for n in 0..10 {
-        assert_eq!(pair.replies.remove(&(10_000 + n)), Some(Reply::Ok), "{n}");
-    }
-    assert!(pair.is_settled(2), "{:?}", pair.view);
 }

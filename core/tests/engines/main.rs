@@ -1,0 +1,5 @@
+//! Some engines in one process.
+
+mod cluster;
+mod many;
+mod versions;
