@@ -57,6 +57,7 @@ pub fn shows(rule: BrokenRule) -> Option<(Where, u64)> {
         Rule::AnswerWithoutLease => (Where::Drill(Drill::OwnerCutOff), 20),
         Rule::OnePromise => (Where::Drill(Drill::TwoCutOff), 20),
         Rule::ScanBeforeBarrier => (In(Wide), 300),
+        Rule::HideUnacknowledged => (Where::Drill(Drill::DeleteHalfHeard), 50),
         Rule::ScanWithoutPointers => (Where::Drill(Drill::HomeKnowsOwnerOnly), 50),
         Rule::NoBacklogLimit => (In(Flood), 20),
         Rule::DropBeforeAck => (Where::Drill(Drill::KeeperLeavesAndOwnerDies), 50),

@@ -1,5 +1,6 @@
 //! Schedules that once showed something wrong, as short as the simulator could make them, each with the reason. `sim` prints them in this form.
 
+use holdfast_core::engine::{Acknowledge, Compression, OnUnderReplicated};
 use holdfast_sim::{Action::*, Ask::*, Pod::*, Schedule, Setup, replay};
 
 fn stays_right(schedule: &Schedule) {
@@ -137,4 +138,23 @@ fn a_new_owner_adds_what_was_granted() {
     let actions =
         vec![(0, Start(1, New)), (0, Start(2, New)), (4252, Ask(1, 0, SetFor(27, 1388))), (4283, Crash(1)), (4323, Ask(2, 0, Ttl))];
     stays_right(&Schedule { setup: Setup::plain(413618, 5, 1), length: 4323, actions });
+}
+
+/// Fixed: with `Accept` the larger side of a partition went on without one member, and that one, which had the arbiter and the budget, threw the others out one
+/// after the other without saying that what they had answered may be lost.
+#[test]
+fn a_smaller_side_that_throws_out_the_larger_one_says_so() {
+    let actions = vec![
+        (0, Start(1, New)),
+        (0, Start(3, New)),
+        (734, Start(4, New)),
+        (1041, Partition(18)),
+        (1131, Blind(1)),
+        (1131, Blind(4)),
+        (3479, Ask(1, 2, Field(2, 7))),
+    ];
+    let mut setup = Setup { keys: 3, connections: 1, stripe: 1, step: 5, unheard: 15, ..Setup::plain(700492, 5, 2) };
+    (setup.acknowledge, setup.on_under_replicated, setup.compression) =
+        (Acknowledge::Received, OnUnderReplicated::Accept, Compression::Lz4);
+    stays_right(&Schedule { setup, length: 3479, actions });
 }

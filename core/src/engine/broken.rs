@@ -132,6 +132,8 @@ rules! {
     OnePromise,
     /// A scan is answered before the barrier.
     ScanBeforeBarrier,
+    /// A scan does not list a session that is deleted at a keeper and may not be so elsewhere.
+    HideUnacknowledged,
     /// A scan does not list sessions of which the home knows only the owner.
     ScanWithoutPointers,
     /// Writes are taken however much waits for a holder.

@@ -51,6 +51,15 @@ impl Engine {
         self.maintain_waiting();
     }
 
+    /// Whether those who are not heard may be most of the voters, and go on without this member: what they answer meanwhile is lost with them.
+    pub(super) fn may_be_done_without(&self, view: &View) -> bool {
+        let voters = view.voters();
+        let is_missed = |link: &&super::stream::Link| {
+            voters.contains(link.peer.id) && link.suspected_at.is_some() && !link.refused && !link.proven_dead
+        };
+        self.patience().is_some() && self.links.values().filter(is_missed).count() * 2 > voters.len()
+    }
+
     /// Looks again at the sessions that somebody waits for.
     fn maintain_waiting(&mut self) {
         let waiting = self.sessions.all_pending().filter(|(_, pending)| !pending.waiters.is_empty() || pending.giver.is_some());

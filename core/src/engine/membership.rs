@@ -262,7 +262,8 @@ impl Engine {
             if let Some(entry) = new.members.remove(&id)
                 && entry.state != MemberState::Join
             {
-                new.is_lossy |= !proven && view.budget == 0 && !self.broken.is(BrokenRule::UnmarkedLoss);
+                let may_lose = view.budget == 0 || self.may_be_done_without(view);
+                new.is_lossy |= !proven && may_lose && !self.broken.is(BrokenRule::UnmarkedLoss);
                 new.budget = new.budget.saturating_sub(1);
             }
             ensure_full(&mut new, self.me.id);

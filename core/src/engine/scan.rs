@@ -68,6 +68,16 @@ impl Engine {
                 break;
             }
             last = seen.position;
+            // A keeper does not know whether others have a delete too, without which it comes to nothing if this member and the owner die. If they have, it
+            // is forgotten soon: the part ends here, and the next one waits for that.
+            let is_deleted = seen.record.value.is_none() && !seen.record.is_owned && seen.holders().len() > 2;
+            if is_deleted && self.is_home(seen.position) && !self.broken.is(BrokenRule::HideUnacknowledged) {
+                if visited == 0 {
+                    return None;
+                }
+                next = Some(seen.position);
+                break;
+            }
             let lives = match &seen.record.value {
                 // Only the owner's clock says when a life is over: a keeper's may be ahead.
                 Some(value) => !seen.record.is_owned || !value.is_expired(self.now),

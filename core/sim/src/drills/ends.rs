@@ -1,7 +1,7 @@
 //! Sessions that end: dropped copies, deletes and lives that are over (R8, R14, R18).
 
 use super::script::{A, B, C, D, Script};
-use crate::action::Action::{Ask as Asks, Blind, Copies, Crash, Cut, HealNetwork, Reset, Slow, Start};
+use crate::action::Action::{Ask as Asks, Blind, Copies, Crash, Cut, HealNetwork, Reset, Scan, Slow, Start};
 use crate::action::Ask::{Delete, Get, Set, SetFor};
 use crate::action::Pod::New;
 use crate::rng::Rng;
@@ -60,4 +60,20 @@ pub(super) fn drop_lost(script: &mut Script, rng: &mut Rng) {
     script.at(end + 1, Reset(A, C, [0, 0]));
     (0..20).for_each(|i| script.at(end + 50 + i * 20, Asks(B, 0, Get)));
     script.at(3_000, HealNetwork);
+}
+
+/// See [`Drill::DeleteHalfHeard`](super::Drill).
+pub(super) fn delete_half_heard(script: &mut Script, rng: &mut Rng) {
+    script.with_members(4, 2);
+    script.with_ranking(&[B, C, A]);
+    script.at(1_300, Asks(A, 0, Set(1)));
+    script.at(1_500, Cut(A, C));
+    let at = 1_500 + rng.between(0, 20);
+    script.at(at, Asks(A, 0, Delete));
+    (0..6).for_each(|i| script.at(at + 10 + i * 5, Scan(B, 10)));
+    let end = at + rng.between(50, 90);
+    script.at(end, Crash(A));
+    script.at(end, Crash(B));
+    script.at(end + 1, Reset(A, C, [0, 0]));
+    script.at(3_400, HealNetwork);
 }

@@ -57,6 +57,8 @@ pub enum Drill {
     JoinerOwns,
     /// A keeper is to drop its copy and does not hear so, the session is deleted, and its owner dies.
     DropLost,
+    /// A home keeps a session of which it has heard that it is deleted, another keeper has not, and the owner and the home die.
+    DeleteHalfHeard,
     /// A holder has missed a write, and its new owner writes more before it has caught up.
     HolderBehind,
     /// An owner crashes, and nothing else happens.
@@ -67,7 +69,7 @@ pub enum Drill {
 
 impl Drill {
     /// All of them.
-    pub const ALL: [Drill; 24] = [
+    pub const ALL: [Drill; 25] = [
         Drill::ReplacementAndOwnerDie,
         Drill::OwnerDiesWithUnacknowledged,
         Drill::GrantCrossesView,
@@ -89,6 +91,7 @@ impl Drill {
         Drill::ConfirmationLate,
         Drill::JoinerOwns,
         Drill::DropLost,
+        Drill::DeleteHalfHeard,
         Drill::HolderBehind,
         Drill::Crash,
         Drill::SilentCut,
@@ -119,6 +122,7 @@ impl Drill {
             Drill::ConfirmationLate => moves::confirmation_late,
             Drill::JoinerOwns => moves::joiner_owns,
             Drill::DropLost => ends::drop_lost,
+            Drill::DeleteHalfHeard => ends::delete_half_heard,
             Drill::HolderBehind => writes::holder_behind,
             Drill::Crash => takeovers::crash,
             Drill::SilentCut => takeovers::silent_cut,
