@@ -107,6 +107,13 @@ impl MemberSet {
         MemberSet(self.0 & !other.0)
     }
 
+    /// All but `id`.
+    #[must_use]
+    pub fn except(mut self, id: NodeId) -> MemberSet {
+        self.remove(id);
+        self
+    }
+
     /// Those in both.
     #[must_use]
     pub fn and(self, other: MemberSet) -> MemberSet {

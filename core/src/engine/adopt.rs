@@ -78,8 +78,7 @@ impl Engine {
     fn replace_links(&mut self, previous: Option<&View>, view: &View) -> MemberSet {
         let mut gone = MemberSet::EMPTY;
         let before = previous.map(View::all).unwrap_or_default();
-        let mut others = before.union(view.all());
-        others.remove(self.me.id);
+        let others = before.union(view.all()).except(self.me.id);
         for id in others.iter() {
             let (was, is) = (previous.and_then(|previous| previous.member(id)), view.member(id));
             if was == is {

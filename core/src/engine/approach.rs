@@ -77,8 +77,7 @@ impl Engine {
     /// a row it was thrown out while it did not hear them all.
     pub(super) fn approach(&mut self, register: &View, fallen: u32) -> Option<Millis> {
         let now = self.now;
-        let mut others = register.voters();
-        others.remove(self.me.id);
+        let others = register.voters().except(self.me.id);
         let approach = &mut self.membership.approach;
         let since = *approach.since.get_or_insert(now);
         approach.ways.retain(|id, way| others.contains(*id) && register.member(*id) == Some(way.peer));

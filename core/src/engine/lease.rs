@@ -97,11 +97,9 @@ impl Engine {
     }
 
     fn leased_until(&self, view: &View) -> Millis {
-        let mut others = view.voters();
-        others.remove(self.me.id);
+        let others = view.voters().except(self.me.id).without(self.given_up);
         // Joiners are evicted without a budget.
         let is_joiner = view.state(self.me.id) == Some(MemberState::Join);
-        others = others.without(self.given_up);
         let needed = (usize::from(view.settled_budget()) + usize::from(is_joiner)).min(others.len());
         let needed = if self.broken.is(BrokenRule::OnePromise) { needed.min(1) } else { needed };
         if needed == 0 {

@@ -149,8 +149,7 @@ impl Engine {
         self.confirms.insert(self.me.id);
         let epoch = view.version.epoch;
         let coordinator: MemberSet = view.full().iter().take(1).collect();
-        let mut told = coordinator.union(view.in_states(&[MemberState::Join]));
-        told.remove(self.me.id);
+        let told = coordinator.union(view.in_states(&[MemberState::Join])).except(self.me.id);
         for id in told.iter() {
             self.send(id, Message::Confirm { epoch });
         }

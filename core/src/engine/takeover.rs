@@ -70,17 +70,12 @@ impl Engine {
             self.keep_report(self.me, report);
         }
         let (epoch, clock, is_last) = (view.version.epoch, self.clock, self.reporting.is_none());
-        let mut others = view.all();
-        others.remove(self.me.id);
-        for id in others.iter() {
+        for id in view.all().except(self.me.id).iter() {
             let mut reports = reports.take(id);
-            while reports.len() > SYNC_PART {
-                let rest = reports.split_off(SYNC_PART);
+            while !reports.is_empty() {
+                let rest = reports.split_off(reports.len().min(SYNC_PART));
                 self.send(id, Message::Sync { epoch, clock, last: false, reports });
                 reports = rest;
-            }
-            if !reports.is_empty() {
-                self.send(id, Message::Sync { epoch, clock, last: false, reports });
             }
         }
         if is_last {
@@ -104,9 +99,7 @@ impl Engine {
     pub(super) fn end_reports(&mut self) {
         let Some(view) = self.current() else { return };
         let (epoch, clock) = (view.version.epoch, self.clock);
-        let mut others = view.all();
-        others.remove(self.me.id);
-        for id in others.iter() {
+        for id in view.all().except(self.me.id).iter() {
             self.send(id, Message::Sync { epoch, clock, last: true, reports: Vec::new() });
         }
         self.synced.insert(self.me.id);
@@ -229,8 +222,7 @@ impl Engine {
         let best = best?;
         let term = top + 1;
         self.clock = term;
-        let mut holders = holders.and(view.all());
-        holders.remove(best.holder);
+        let holders = holders.and(view.all()).except(best.holder);
         let prior = (best.term, best.seq);
         let owner = view.member(best.holder)?;
         if owner == self.me {

@@ -111,8 +111,7 @@ impl Engine {
     /// Puts the mark of the new term on all copies of a session that this member just came to own.
     fn become_owner(&mut self, slot: &Slot, holders: MemberSet, prior_term: u64, pending: Pending) {
         let Some(view) = self.current() else { return };
-        let mut holders = holders.and(view.all());
-        holders.remove(self.me.id);
+        let holders = holders.and(view.all()).except(self.me.id);
         let Some((term, seq)) = self.sessions.get(slot).map(|record| (record.term, record.seq)) else { return };
         self.sessions.own(slot, Pending { holders: holders.iter().map(Holder::new).collect(), ..pending });
         self.pointers.remove(slot);
