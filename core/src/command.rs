@@ -1,8 +1,16 @@
 //! What can be asked of one session, and what comes back. Front doors translate their protocol into these; the owner of the session runs them,
 //! wherever in the cluster it is. Times are relative and in milliseconds: wall clocks stay outside of the core.
 
+mod options;
+mod reply;
+pub(crate) mod shallow;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+
+use crate::value::{Image, Score};
+pub use options::{Comparison, Condition, ExpireCondition, Expiry, Guard, MemberBound, Range, ScoreBound};
+pub use reply::{CommandError, Reply, ValueType};
 
 /// The name of a session: any bytes, as the application's session library chose them.
 pub type Key = Bytes;
@@ -73,141 +81,176 @@ pub enum Command {
         /// The fields.
         fields: Vec<Bytes>,
     },
+    /// Several commands as one step, seen by nobody in parts: [`Reply::Batch`], or [`Reply::Refuted`] and nothing is done. One that fails keeps no other
+    /// from being carried out.
+    Batch {
+        /// What has to hold.
+        guard: Guard,
+        /// The commands; none of them is a batch.
+        #[serde(deserialize_with = "shallow::deserialize")]
+        commands: Vec<Command>,
+    },
+    /// What tells one content from another, whoever holds it and however it came about: [`Reply::Fingerprint`], 0 without the key. The time to live has no
+    /// part in it.
+    Fingerprint,
+    /// The whole value: [`Reply::Image`], or nil.
+    Dump,
+    /// The source of a `RENAME`: deletes the key; [`Reply::Int`] 1 or 0.
+    MoveAway,
+    /// The target of a `RENAME`: becomes what was there; [`Reply::Ok`], or nil when the condition does not hold.
+    MoveHere {
+        /// What is moved.
+        image: Image,
+        /// When to write at all.
+        condition: Condition,
+    },
+    /// `STRLEN`, `HLEN`, `SCARD`, `ZCARD`: [`Reply::Int`] the bytes, fields or members of a value of this type.
+    Length {
+        /// The type that it has to have.
+        kind: ValueType,
+    },
+    /// `INCRBY`, `DECRBY`: [`Reply::Int`] the new number.
+    Increment {
+        /// What is added.
+        by: i64,
+    },
+    /// `APPEND`: [`Reply::Int`] the new length.
+    Append {
+        /// What comes at the end.
+        value: Bytes,
+    },
+    /// `HINCRBY`: [`Reply::Int`] the new number.
+    HashIncrement {
+        /// The field.
+        field: Bytes,
+        /// What is added.
+        by: i64,
+    },
+    /// `SADD`: [`Reply::Int`] the number of members that are new.
+    SetAdd {
+        /// The members.
+        members: Vec<Bytes>,
+    },
+    /// `SREM`: [`Reply::Int`] the number of members removed. The last one takes the key with it.
+    SetRemove {
+        /// The members.
+        members: Vec<Bytes>,
+    },
+    /// `SISMEMBER`, `SMISMEMBER`: [`Reply::Array`] with those of them that are members.
+    SetGet {
+        /// The members.
+        members: Vec<Bytes>,
+    },
+    /// `SMEMBERS`: [`Reply::Array`] of all members, sorted.
+    SetGetAll,
+    /// `ZADD`: [`Reply::Int`] the number of members that are new, or changed as well.
+    SortedSetAdd {
+        /// Members and their scores.
+        entries: Vec<(Bytes, Score)>,
+        /// Whether only new members are added, or only known ones changed.
+        condition: Condition,
+        /// When a score changes.
+        comparison: Comparison,
+        /// `CH`: count those that changed, too.
+        counts_changed: bool,
+    },
+    /// `ZINCRBY`, `ZADD` with `INCR`: [`Reply::Score`], or nil when a condition does not hold.
+    SortedSetIncrement {
+        /// The member.
+        member: Bytes,
+        /// What is added to its score.
+        by: Score,
+        /// Whether only a new member is added, or only a known one changed.
+        condition: Condition,
+        /// When a score changes.
+        comparison: Comparison,
+    },
+    /// `ZREM`: [`Reply::Int`] the number of members removed. The last one takes the key with it.
+    SortedSetRemove {
+        /// The members.
+        members: Vec<Bytes>,
+    },
+    /// `ZREMRANGEBYRANK` and the like: [`Reply::Int`] the number of members removed.
+    SortedSetRemoveRange {
+        /// Which.
+        range: Range,
+    },
+    /// `ZSCORE`, `ZMSCORE`: [`Reply::Scores`].
+    SortedSetScores {
+        /// The members.
+        members: Vec<Bytes>,
+    },
+    /// `ZRANK`, `ZREVRANK`: [`Reply::Int`], or nil without the member.
+    SortedSetRank {
+        /// The member.
+        member: Bytes,
+        /// Counted from the end.
+        is_reverse: bool,
+    },
+    /// `ZRANGE` and the like: [`Reply::Scored`].
+    SortedSetRange {
+        /// Which.
+        range: Range,
+        /// From the end to the beginning.
+        is_reverse: bool,
+        /// So many are left out.
+        skip: u64,
+        /// The most.
+        count: u64,
+    },
+    /// `ZCOUNT`, `ZLEXCOUNT`: [`Reply::Int`].
+    SortedSetCount {
+        /// Which.
+        range: Range,
+    },
 }
 
 impl Command {
+    /// Whether it is a batch with another one in it, which nobody carries out or decodes.
+    pub fn is_nested(&self) -> bool {
+        matches!(self, Command::Batch { commands, .. } if commands.iter().any(|command| matches!(command, Command::Batch { .. })))
+    }
+
     /// Whether it can be run twice without harm, so that it may be tried again when its outcome is not known.
     pub fn is_read_only(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Command::Get
-                | Command::Exists
-                | Command::Type
-                | Command::Ttl
-                | Command::HashGet { .. }
-                | Command::HashGetAll
-                | Command::GetEx { expiry: Expiry::Keep }
-        )
+            | Command::Exists
+            | Command::Type
+            | Command::Ttl
+            | Command::HashGet { .. }
+            | Command::HashGetAll
+            | Command::GetEx { expiry: Expiry::Keep }
+            | Command::Fingerprint
+            | Command::Dump
+            | Command::Length { .. }
+            | Command::SetGet { .. }
+            | Command::SetGetAll
+            | Command::SortedSetScores { .. }
+            | Command::SortedSetRank { .. }
+            | Command::SortedSetRange { .. }
+            | Command::SortedSetCount { .. } => true,
+            Command::Batch { commands, .. } => commands.iter().all(Command::is_read_only),
+            Command::Set { .. }
+            | Command::GetEx { .. }
+            | Command::GetDel
+            | Command::Delete
+            | Command::Expire { .. }
+            | Command::Persist
+            | Command::HashSet { .. }
+            | Command::HashSetIfAbsent { .. }
+            | Command::HashDelete { .. }
+            | Command::MoveAway
+            | Command::MoveHere { .. }
+            | Command::Increment { .. }
+            | Command::Append { .. }
+            | Command::HashIncrement { .. }
+            | Command::SetAdd { .. }
+            | Command::SetRemove { .. }
+            | Command::SortedSetAdd { .. }
+            | Command::SortedSetIncrement { .. }
+            | Command::SortedSetRemove { .. }
+            | Command::SortedSetRemoveRange { .. } => false,
+        }
     }
-}
-
-/// What a write does to the time to live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Expiry {
-    /// Leave it as it is (`KEEPTTL`; `GETEX` without an option).
-    Keep,
-    /// No time to live (plain `SET`; `GETEX PERSIST`).
-    Never,
-    /// Ends after so many milliseconds; 0 means now.
-    After(u64),
-}
-
-/// When `SET` writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Condition {
-    /// In any case.
-    Always,
-    /// `NX`: only if the key is absent.
-    IfAbsent,
-    /// `XX`: only if the key is there.
-    IfPresent,
-}
-
-/// When `EXPIRE` writes; a key without a time to live counts as one that lives for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ExpireCondition {
-    /// In any case.
-    Always,
-    /// `NX`: only if it has no time to live.
-    IfNone,
-    /// `XX`: only if it has one.
-    IfSome,
-    /// `GT`: only if the new one is longer.
-    IfLonger,
-    /// `LT`: only if the new one is shorter.
-    IfShorter,
-    /// `XX LT`: only if it has one and the new one is shorter.
-    IfSomeAndShorter,
-}
-
-/// The type of a value, as `TYPE` names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ValueType {
-    /// No such key.
-    None,
-    /// Bytes.
-    String,
-    /// Fields.
-    Hash,
-}
-
-/// The answer to a [`Command`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reply {
-    /// Done.
-    Ok,
-    /// Nothing there, or a condition that did not hold.
-    Nil,
-    /// A number.
-    Int(i64),
-    /// A value.
-    Bytes(Bytes),
-    /// One entry for each thing asked.
-    Array(Vec<Option<Bytes>>),
-    /// All fields, sorted by name.
-    Map(Vec<(Bytes, Bytes)>),
-    /// The type of the value.
-    Type(ValueType),
-    /// It was refused or failed.
-    Error(CommandError),
-}
-
-/// Why a command was not carried out, or is not known to have been.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum CommandError {
-    /// The key holds another type.
-    #[error("WRONGTYPE Operation against a key holding the wrong kind of value")]
-    WrongType,
-    /// The value would be larger than the configured limit.
-    #[error("ERR value of {size} bytes is larger than sessions.maxBytes, which is {limit}")]
-    TooLarge {
-        /// What it would take, in bytes.
-        size: u64,
-        /// The limit, in bytes.
-        limit: u64,
-    },
-    /// Not all copies acknowledged in time. A write may still take effect.
-    #[error("NOREPLICAS not acknowledged by all copies within {millis} ms; the outcome of a write is unknown")]
-    NotAcknowledged {
-        /// How long it was waited for.
-        millis: u64,
-    },
-    /// The member that ran the write left the view before it answered. The write may have taken effect or not.
-    #[error("UNKNOWN the member that ran this write left the cluster; its outcome is unknown")]
-    OutcomeUnknown,
-    /// Nothing was done: this member is not (or not yet) in the view.
-    #[error("LOADING this member has not joined the cluster yet")]
-    NotJoined,
-    /// Nothing was done: too much waits to be replicated.
-    #[error("BUSY {bytes} bytes wait to be replicated, the limit is {limit}: try again")]
-    Backlog {
-        /// What waits, in bytes.
-        bytes: u64,
-        /// The limit, in bytes.
-        limit: u64,
-    },
-    /// Nothing was done: the session would have fewer copies than it should.
-    #[error("NOREPLICAS only {have} of {want} copies can be made now; nothing was done")]
-    UnderReplicated {
-        /// Copies that can be made.
-        have: usize,
-        /// Copies that there should be.
-        want: usize,
-    },
-    /// Nothing was done: too many commands wait already.
-    #[error("BUSY {limit} commands wait already: try again")]
-    TooManyCommands {
-        /// The limit.
-        limit: u64,
-    },
 }

@@ -3,16 +3,20 @@
 
 pub mod command;
 pub mod engine;
+pub mod glob;
 pub mod placement;
 pub mod scan;
 pub mod value;
 pub mod view;
 pub mod wire;
 
-pub use command::{Command, CommandError, Condition, ExpireCondition, Expiry, Key, Reply, ValueType};
+pub use command::{
+    Command, CommandError, Comparison, Condition, ExpireCondition, Expiry, Guard, Key, MemberBound, Range, Reply, ScoreBound, ValueType,
+};
 
 /// Milliseconds on a monotonic clock of this member; where it starts does not matter.
 pub type Millis = u64;
 
 pub use scan::{ScanPage, ScanPart};
+pub use value::{Notice, NoticeClass, Score};
 pub use view::{Member, MemberSet, MemberState, NodeId, Place, Version, View, ViewEntry};

@@ -1,12 +1,27 @@
 //! What a session holds, and what a command makes of it: pure functions, run by the owner (`decide`) and by every holder (`apply`).
 
-use std::collections::BTreeMap;
+mod decide;
+mod hashes;
+mod lives;
+mod notice;
+mod sets;
+mod sorted_set;
+mod sorted_sets;
+mod strings;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::Millis;
-use crate::command::{Command, CommandError, Condition, ExpireCondition, Expiry, Reply, ValueType};
+use crate::command::{ValueType, shallow};
+
+pub use decide::{decide, decide_noticed};
+pub use notice::{Notice, NoticeClass, Notices};
+pub use sorted_set::{Score, SortedSet};
 
 /// The content of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -15,6 +30,10 @@ pub enum Data {
     String(Bytes),
     /// Fields that change one by one.
     Hash(BTreeMap<Bytes, Bytes>),
+    /// Members, each once.
+    Set(BTreeSet<Bytes>),
+    /// Members in the order of their scores.
+    SortedSet(Box<SortedSet>),
 }
 
 impl Data {
@@ -23,7 +42,54 @@ impl Data {
         match self {
             Data::String(bytes) => bytes.len() as u64,
             Data::Hash(fields) => fields.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum(),
+            Data::Set(members) => members.iter().map(|member| member.len() as u64).sum(),
+            Data::SortedSet(set) => set.size(),
         }
+    }
+
+    /// How many bytes, fields or members it has.
+    pub fn len(&self) -> usize {
+        match self {
+            Data::String(bytes) => bytes.len(),
+            Data::Hash(fields) => fields.len(),
+            Data::Set(members) => members.len(),
+            Data::SortedSet(set) => set.len(),
+        }
+    }
+
+    /// Whether there is nothing in it: only a string can be empty and be there.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its type.
+    pub fn kind(&self) -> ValueType {
+        match self {
+            Data::String(_) => ValueType::String,
+            Data::Hash(_) => ValueType::Hash,
+            Data::Set(_) => ValueType::Set,
+            Data::SortedSet(_) => ValueType::SortedSet,
+        }
+    }
+
+    /// What tells it from other contents, never 0; see [`crate::Command::Fingerprint`].
+    pub fn fingerprint(&self) -> u128 {
+        let mut hash = Xxh3::new();
+        let mut part = |bytes: &[u8]| {
+            hash.update(&(bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        part(self.kind().name().as_bytes());
+        match self {
+            Data::String(bytes) => part(bytes),
+            Data::Hash(fields) => fields.iter().for_each(|(name, value)| [name, value].into_iter().for_each(|bytes| part(bytes))),
+            Data::Set(members) => members.iter().for_each(|member| part(member)),
+            Data::SortedSet(set) => set.iter().for_each(|(member, score)| {
+                part(member);
+                part(&score.get().to_bits().to_le_bytes());
+            }),
+        }
+        hash.digest128().max(1)
     }
 }
 
@@ -32,20 +98,37 @@ impl Data {
 pub struct Value {
     /// The content.
     pub data: Data,
-    /// When it ends; `None` lives for ever.
-    pub expires_at: Option<Millis>,
+    /// Nothing ends at 0, and there may be millions of these: so `None` takes no room of its own.
+    ends: Option<NonZero<Millis>>,
 }
 
 impl Value {
+    /// This content until `expires_at`; `None` lives for ever.
+    pub fn new(data: Data, expires_at: Option<Millis>) -> Value {
+        let mut value = Value { data, ends: None };
+        value.set_expires_at(expires_at);
+        value
+    }
+
+    /// When its life ends; `None` lives for ever.
+    pub fn expires_at(&self) -> Option<Millis> {
+        self.ends.map(NonZero::get)
+    }
+
+    /// Gives it another end of its life.
+    pub fn set_expires_at(&mut self, expires_at: Option<Millis>) {
+        self.ends = expires_at.map(|at| NonZero::new(at).unwrap_or(NonZero::<Millis>::MIN));
+    }
+
     /// Whether its life is over.
     pub fn is_expired(&self, now: Millis) -> bool {
-        self.expires_at.is_some_and(|at| at <= now)
+        self.ends.is_some_and(|at| at.get() <= now)
     }
 
     /// As it travels: clocks differ between members, so the time to live is what remains.
     /// Its holders let it live for longer by `slack`.
     pub fn to_image(&self, now: Millis, slack: Millis) -> Image {
-        Image { data: self.data.clone(), ttl: self.expires_at.map(|at| at.saturating_sub(now)), slack }
+        Image { data: self.data.clone(), ttl: self.expires_at().map(|at| at.saturating_sub(now)), slack }
     }
 }
 
@@ -70,9 +153,14 @@ const SLACK: u64 = 16;
 const MAX_SLACK: u64 = 30_000;
 
 impl Image {
+    /// A new value with this time to live.
+    fn new(data: Data, ttl: Option<u64>) -> Image {
+        Image { data, ttl, slack: ttl.map_or(0, slack) }
+    }
+
     /// As it is kept.
     pub fn into_value(self, now: Millis) -> Value {
-        Value { data: self.data, expires_at: self.ttl.map(|ttl| now.saturating_add(ttl)) }
+        Value::new(self.data, self.ttl.map(|ttl| now.saturating_add(ttl)))
     }
 }
 
@@ -92,211 +180,60 @@ pub enum Change {
         /// Removed.
         removed: Vec<Bytes>,
     },
+    /// One after the other, as one step; none of them is several.
+    Several(#[serde(deserialize_with = "shallow::deserialize")] Vec<Change>),
+    /// Other bytes; the time to live stays.
+    Rewrite(Bytes),
+    /// Bytes at the end; the time to live stays.
+    Append(Bytes),
+    /// Members added to and removed from a set; the time to live stays.
+    Members {
+        /// Added.
+        added: Vec<Bytes>,
+        /// Removed.
+        removed: Vec<Bytes>,
+    },
+    /// Members of a sorted set with new scores, and members removed; the time to live stays.
+    Scores {
+        /// Their scores from now on.
+        set: Vec<(Bytes, Score)>,
+        /// Removed.
+        removed: Vec<Bytes>,
+    },
 }
 
-/// Applies `change` to `value`. A change of fields or time of a value that is not there leaves it so.
+/// Applies `change` to `value`. A change of a part of a value that is not there, or is of another type, leaves it as it is.
 pub fn apply(value: &mut Option<Value>, change: Change, now: Millis) {
-    match change {
-        Change::Replace(image) => *value = Some(image.into_value(now)),
-        Change::Delete => *value = None,
-        Change::Retime(ttl) => {
-            if let Some(value) = value {
-                value.expires_at = ttl.map(|ttl| now.saturating_add(ttl));
-            }
-        }
-        Change::Fields { set, removed } => {
-            if let Some(Value { data: Data::Hash(fields), .. }) = value {
+    match (change, value) {
+        (Change::Replace(image), value) => *value = Some(image.into_value(now)),
+        (Change::Delete, value) => *value = None,
+        (Change::Several(changes), value) => changes.into_iter().for_each(|change| apply(value, change, now)),
+        (_, None) => {}
+        (Change::Retime(ttl), Some(value)) => value.set_expires_at(ttl.map(|ttl| now.saturating_add(ttl))),
+        (change, Some(value)) => match (change, &mut value.data) {
+            (Change::Fields { set, removed }, Data::Hash(fields)) => {
                 for name in removed {
                     fields.remove(&name);
                 }
                 fields.extend(set);
             }
-        }
-    }
-}
-
-/// What `command` answers on `value`, and what it changes. `value` must not be expired: the owner deletes what is before it decides.
-pub fn decide(value: Option<&Value>, command: &Command, now: Millis, max_bytes: u64) -> (Reply, Option<Change>) {
-    let decided = match command {
-        Command::Get => string(value).map(|bytes| (reply_bytes(bytes), None)),
-        Command::Set { value: new, expiry, condition, return_old } => set(value, new, *expiry, *condition, *return_old, now),
-        Command::GetEx { expiry } => string(value).map(|bytes| (reply_bytes(bytes), value.and_then(|value| retime(value, *expiry)))),
-        Command::GetDel => string(value).map(|bytes| (reply_bytes(bytes), value.map(|_| Change::Delete))),
-        Command::Delete => Ok((Reply::Int(value.is_some().into()), value.map(|_| Change::Delete))),
-        Command::Exists => Ok((Reply::Int(value.is_some().into()), None)),
-        Command::Type => Ok((Reply::Type(value_type(value)), None)),
-        Command::Expire { millis, condition } => Ok(expire(value, *millis, *condition, now)),
-        Command::Persist => Ok(match value {
-            Some(Value { expires_at: Some(_), .. }) => (Reply::Int(1), Some(Change::Retime(None))),
-            _ => (Reply::Int(0), None),
-        }),
-        Command::Ttl => Ok((Reply::Int(ttl(value, now)), None)),
-        Command::HashSet { fields } => hash(value).map(|hash| hash_set(hash, fields)),
-        Command::HashSetIfAbsent { field, value: new } => hash(value).map(|hash| {
-            if hash.is_some_and(|fields| fields.contains_key(field)) {
-                (Reply::Int(0), None)
-            } else {
-                hash_set(hash, &[(field.clone(), new.clone())])
+            (Change::Rewrite(new), Data::String(bytes)) => *bytes = new,
+            (Change::Append(more), Data::String(bytes)) => *bytes = strings::joined(bytes, &more),
+            (Change::Members { added, removed }, Data::Set(members)) => {
+                for member in removed {
+                    members.remove(&member);
+                }
+                members.extend(added);
             }
-        }),
-        Command::HashGet { fields } => {
-            hash(value).map(|hash| (Reply::Array(fields.iter().map(|name| hash.and_then(|hash| hash.get(name)).cloned()).collect()), None))
-        }
-        Command::HashGetAll => hash(value)
-            .map(|hash| (Reply::Map(hash.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect()), None)),
-        Command::HashDelete { fields } => hash(value).map(|hash| hash_delete(hash, fields)),
-    };
-    match decided {
-        Ok((reply, Some(change))) => match too_large(value, &change, max_bytes) {
-            Some(error) => (Reply::Error(error), None),
-            None => (reply, Some(change)),
+            (Change::Scores { set, removed }, Data::SortedSet(members)) => {
+                for member in removed {
+                    members.remove(&member);
+                }
+                for (member, score) in set {
+                    members.insert(member, score);
+                }
+            }
+            _ => {}
         },
-        Ok(decided) => decided,
-        Err(error) => (Reply::Error(error), None),
     }
-}
-
-fn reply_bytes(bytes: Option<&Bytes>) -> Reply {
-    bytes.map_or(Reply::Nil, |bytes| Reply::Bytes(bytes.clone()))
-}
-
-fn string(value: Option<&Value>) -> Result<Option<&Bytes>, CommandError> {
-    match value.map(|value| &value.data) {
-        None => Ok(None),
-        Some(Data::String(bytes)) => Ok(Some(bytes)),
-        Some(_) => Err(CommandError::WrongType),
-    }
-}
-
-fn hash(value: Option<&Value>) -> Result<Option<&BTreeMap<Bytes, Bytes>>, CommandError> {
-    match value.map(|value| &value.data) {
-        None => Ok(None),
-        Some(Data::Hash(fields)) => Ok(Some(fields)),
-        Some(_) => Err(CommandError::WrongType),
-    }
-}
-
-fn value_type(value: Option<&Value>) -> ValueType {
-    match value.map(|value| &value.data) {
-        None => ValueType::None,
-        Some(Data::String(_)) => ValueType::String,
-        Some(Data::Hash(_)) => ValueType::Hash,
-    }
-}
-
-fn ttl(value: Option<&Value>, now: Millis) -> i64 {
-    match value {
-        None => -2,
-        Some(Value { expires_at: None, .. }) => -1,
-        Some(Value { expires_at: Some(at), .. }) => i64::try_from(at.saturating_sub(now)).unwrap_or(i64::MAX),
-    }
-}
-
-fn set(
-    value: Option<&Value>,
-    new: &Bytes,
-    expiry: Expiry,
-    condition: Condition,
-    return_old: bool,
-    now: Millis,
-) -> Result<(Reply, Option<Change>), CommandError> {
-    let old = if return_old { Some(reply_bytes(string(value)?)) } else { None };
-    let holds = match condition {
-        Condition::Always => true,
-        Condition::IfAbsent => value.is_none(),
-        Condition::IfPresent => value.is_some(),
-    };
-    if !holds {
-        return Ok((old.unwrap_or(Reply::Nil), None));
-    }
-    let ttl = match expiry {
-        Expiry::Keep => value.and_then(|value| value.expires_at).map(|at| at.saturating_sub(now)),
-        Expiry::Never => None,
-        Expiry::After(ttl) => Some(ttl),
-    };
-    let is_same = value.is_some_and(|value| matches!(&value.data, Data::String(old) if old == new));
-    let change = match ttl {
-        Some(0) => value.map(|_| Change::Delete),
-        // The same content again is only a touch, and not even that where nothing ends.
-        None if is_same && value.is_some_and(|value| value.expires_at.is_none()) => None,
-        ttl if is_same && expiry != Expiry::Keep => Some(Change::Retime(ttl)),
-        _ if is_same => None,
-        ttl => Some(Change::Replace(Image { data: Data::String(new.clone()), ttl, slack: ttl.map_or(0, slack) })),
-    };
-    Ok((old.unwrap_or(Reply::Ok), change))
-}
-
-fn retime(value: &Value, expiry: Expiry) -> Option<Change> {
-    match expiry {
-        Expiry::Keep => None,
-        Expiry::Never => value.expires_at.map(|_| Change::Retime(None)),
-        Expiry::After(0) => Some(Change::Delete),
-        Expiry::After(ttl) => Some(Change::Retime(Some(ttl))),
-    }
-}
-
-fn expire(value: Option<&Value>, millis: i64, condition: ExpireCondition, now: Millis) -> (Reply, Option<Change>) {
-    let Some(value) = value else { return (Reply::Int(0), None) };
-    let remaining = value.expires_at.map(|at| i64::try_from(at.saturating_sub(now)).unwrap_or(i64::MAX));
-    let holds = match condition {
-        ExpireCondition::Always => true,
-        ExpireCondition::IfNone => remaining.is_none(),
-        ExpireCondition::IfSome => remaining.is_some(),
-        ExpireCondition::IfLonger => remaining.is_some_and(|remaining| millis > remaining),
-        ExpireCondition::IfShorter => remaining.is_none_or(|remaining| millis < remaining),
-        ExpireCondition::IfSomeAndShorter => remaining.is_some_and(|remaining| millis < remaining),
-    };
-    match u64::try_from(millis) {
-        _ if !holds => (Reply::Int(0), None),
-        Ok(ttl) if ttl > 0 => (Reply::Int(1), Some(Change::Retime(Some(ttl)))),
-        _ => (Reply::Int(1), Some(Change::Delete)),
-    }
-}
-
-fn hash_set(hash: Option<&BTreeMap<Bytes, Bytes>>, fields: &[(Bytes, Bytes)]) -> (Reply, Option<Change>) {
-    let merged: BTreeMap<Bytes, Bytes> = fields.iter().cloned().collect();
-    let new = merged.keys().filter(|name| !hash.is_some_and(|hash| hash.contains_key(*name))).count();
-    let change = match hash {
-        None => Change::Replace(Image { data: Data::Hash(merged), ttl: None, slack: 0 }),
-        Some(_) => Change::Fields { set: merged.into_iter().collect(), removed: Vec::new() },
-    };
-    (Reply::Int(new as i64), Some(change))
-}
-
-fn hash_delete(hash: Option<&BTreeMap<Bytes, Bytes>>, fields: &[Bytes]) -> (Reply, Option<Change>) {
-    let Some(hash) = hash else { return (Reply::Int(0), None) };
-    let mut removed: Vec<Bytes> = fields.iter().filter(|name| hash.contains_key(*name)).cloned().collect();
-    removed.sort_unstable();
-    removed.dedup();
-    let count = removed.len();
-    let change = match count {
-        0 => None,
-        all if all == hash.len() => Some(Change::Delete),
-        _ => Some(Change::Fields { set: Vec::new(), removed }),
-    };
-    (Reply::Int(count as i64), change)
-}
-
-/// Refuses a change that makes the value larger than `limit`. One that shrinks a value is always let through, or a lowered limit would be a trap.
-fn too_large(value: Option<&Value>, change: &Change, limit: u64) -> Option<CommandError> {
-    let before = value.map_or(0, |value| value.data.size());
-    let size = match change {
-        Change::Replace(image) => image.data.size(),
-        Change::Fields { set, .. } => {
-            let fields = match value.map(|value| &value.data) {
-                Some(Data::Hash(fields)) => Some(fields),
-                _ => None,
-            };
-            let grown: u64 = set
-                .iter()
-                .map(|(name, new)| match fields.and_then(|fields| fields.get(name)) {
-                    Some(old) => (new.len() as u64).saturating_sub(old.len() as u64),
-                    None => (name.len() + new.len()) as u64,
-                })
-                .sum();
-            before + grown
-        }
-        Change::Delete | Change::Retime(_) => return None,
-    };
-    (size > limit && size > before).then_some(CommandError::TooLarge { size, limit })
 }

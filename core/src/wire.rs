@@ -20,13 +20,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::{Command, Key, Reply};
 use crate::scan::ScanPart;
-use crate::value::{Change, Image};
+use crate::value::{Change, Image, Notice};
 use crate::view::{Member, MemberSet, NodeId, View};
 
 pub use segments::{Decoder, Encoder, HEADER, MAX_FRAME, SEGMENT, WireError, check_greeting, encode, first_segment, is_urgent};
 
 /// The oldest and the newest form of this protocol that this build speaks.
-pub const WIRE_VERSIONS: (u16, u16) = (1, 1);
+///
+/// 2 has batches, counters, sets and sorted sets, and what is told to many. Whoever holds a session must be able to hold any value, so there is no link of 1.
+pub const WIRE_VERSIONS: (u16, u16) = (2, 2);
 
 /// One unit on a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -278,6 +280,25 @@ pub enum Message {
         /// The epoch.
         epoch: u64,
     },
+    /// A client of the sender publishes this.
+    Publish {
+        /// Where.
+        channel: Bytes,
+        /// What.
+        payload: Bytes,
+    },
+    /// Clients of the sender want notices of these classes.
+    Interest {
+        /// One bit each.
+        classes: u16,
+    },
+    /// This happened to a session of the sender.
+    Notices {
+        /// The session.
+        key: Key,
+        /// What, in order.
+        notices: Vec<Notice>,
+    },
 }
 
 impl Message {
@@ -301,7 +322,11 @@ impl Message {
             | Message::Redirect { .. }
             | Message::Scan { .. }
             | Message::ScanAnswer { .. }
-            | Message::Confirm { .. } => None,
+            | Message::Confirm { .. }
+            | Message::Publish { .. }
+            | Message::Interest { .. }
+            // It only says what has been; nothing has to be known about the session for that.
+            | Message::Notices { .. } => None,
         }
     }
 }

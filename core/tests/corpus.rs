@@ -10,8 +10,8 @@ use bytes::{Bytes, BytesMut};
 use holdfast_core::value::{Change, Data, Image};
 use holdfast_core::wire::{Capabilities, Decoder, Encoder, Frame, Ident, Message, PutKind, Report, ReportKind, encode};
 use holdfast_core::{
-    Command, CommandError, Condition, ExpireCondition, Expiry, Member, MemberSet, MemberState, NodeId, Place, Reply, ScanPart, ValueType,
-    Version, View, ViewEntry,
+    Command, CommandError, Comparison, Condition, ExpireCondition, Expiry, Guard, Member, MemberBound, MemberSet, MemberState, NodeId,
+    Notice, Place, Range, Reply, ScanPart, Score, ScoreBound, ValueType, Version, View, ViewEntry,
 };
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
@@ -107,6 +107,110 @@ fn commands() -> Vec<Command> {
     ]
 }
 
+/// Those that came with version 2.
+fn commands_of_2() -> Vec<Command> {
+    let (member, value) = (Bytes::from_static(b"cart"), Bytes::from_static(b"3"));
+    let (members, condition) = (vec![member.clone()], Condition::IfAbsent);
+    let ranges = [
+        Range::Ranks(0, -1),
+        Range::Scores(
+            ScoreBound { score: score(1.5), is_exclusive: true },
+            ScoreBound { score: score(f64::INFINITY), is_exclusive: false },
+        ),
+        Range::Members(MemberBound::First, MemberBound::Last),
+        Range::Members(MemberBound::Inclusive(member.clone()), MemberBound::Exclusive(value.clone())),
+    ];
+    let mut commands = vec![
+        Command::Batch { guard: Guard::None, commands: vec![Command::Get, Command::Delete] },
+        Command::Batch { guard: Guard::Unchanged(1 << 100), commands: Vec::new() },
+        Command::Batch { guard: Guard::Equals(value.clone()), commands: vec![Command::Ttl] },
+        Command::Fingerprint,
+        Command::Dump,
+        Command::MoveAway,
+        Command::MoveHere { image: image(), condition },
+        Command::Length { kind: ValueType::SortedSet },
+        Command::Increment { by: -7 },
+        Command::Append { value: value.clone() },
+        Command::HashIncrement { field: member.clone(), by: 1 },
+        Command::SetAdd { members: members.clone() },
+        Command::SetRemove { members: members.clone() },
+        Command::SetGet { members: members.clone() },
+        Command::SetGetAll,
+        Command::SortedSetAdd {
+            entries: vec![(member.clone(), score(-0.5))],
+            condition,
+            comparison: Comparison::Higher,
+            counts_changed: true,
+        },
+        Command::SortedSetIncrement { member: member.clone(), by: score(1.0), condition, comparison: Comparison::Lower },
+        Command::SortedSetRemove { members: members.clone() },
+        Command::SortedSetScores { members },
+        Command::SortedSetRank { member, is_reverse: true },
+        Command::SortedSetRange { range: ranges[0].clone(), is_reverse: true, skip: 1, count: 10 },
+        Command::SortedSetCount { range: ranges[1].clone() },
+    ];
+    commands.extend(ranges.map(|range| Command::SortedSetRemoveRange { range }));
+    commands
+}
+
+fn score(score: f64) -> Score {
+    Score::new(score).expect("a number")
+}
+
+fn replies_of_2() -> Vec<Reply> {
+    let member = Bytes::from_static(b"cart");
+    let mut replies = vec![
+        Reply::Type(ValueType::Set),
+        Reply::Batch(vec![Reply::Ok, Reply::Error(CommandError::WrongType)]),
+        Reply::Refuted,
+        Reply::Fingerprint(1 << 100),
+        Reply::Image(image()),
+        Reply::Score(score(1.5)),
+        Reply::Scores(vec![None, Some(score(-1.0))]),
+        Reply::Scored(vec![(member, score(0.0))]),
+    ];
+    replies.extend(errors_of_2().into_iter().map(Reply::Error));
+    replies
+}
+
+fn errors_of_2() -> Vec<CommandError> {
+    vec![
+        CommandError::NotAnInteger,
+        CommandError::FieldNotAnInteger,
+        CommandError::Overflow,
+        CommandError::NestedBatch,
+        CommandError::NotAScore,
+    ]
+}
+
+fn kinds_of_2() -> Vec<PutKind> {
+    let (value, member) = (Bytes::from_static(b"3"), Bytes::from_static(b"cart"));
+    let data = [Data::Set([member.clone()].into()), Data::SortedSet(Box::new(vec![(member.clone(), score(2.0))].into()))];
+    let changes = [
+        Change::Several(vec![Change::Retime(Some(5)), Change::Delete]),
+        Change::Rewrite(value.clone()),
+        Change::Append(value.clone()),
+        Change::Members { added: vec![member.clone()], removed: vec![value.clone()] },
+        Change::Scores { set: vec![(member, score(1.0))], removed: vec![value] },
+    ];
+    let images = data.map(|data| PutKind::Image(Some(Image { data, ttl: None, slack: 0 })));
+    images.into_iter().chain(changes.map(PutKind::Delta)).collect()
+}
+
+fn messages_of_2() -> Vec<Message> {
+    let (key, holders) = (key(), set(&[0, 1, 5]));
+    let notices = vec![Notice::Set, Notice::ZRem];
+    let mut messages = vec![
+        Message::Publish { channel: key.clone(), payload: Bytes::from_static(b"news") },
+        Message::Interest { classes: 0x3f },
+        Message::Notices { key: key.clone(), notices },
+    ];
+    messages.extend(kinds_of_2().into_iter().map(|kind| Message::Put { key: key.clone(), term: 1, seq: 5, kind, holders }));
+    messages.extend(commands_of_2().into_iter().map(|command| Message::Forward { request: 12, key: key.clone(), command }));
+    messages.extend(replies_of_2().into_iter().map(|reply| Message::Answer { request: 12, reply }));
+    messages
+}
+
 fn replies() -> Vec<Reply> {
     let mut replies = vec![
         Reply::Ok,
@@ -173,7 +277,7 @@ fn frames() -> Vec<(String, Frame)> {
         ("resume".to_owned(), Frame::Resume { to: 1_760_000_000_000_123, last: 70_000 }),
         ("heartbeat".to_owned(), heartbeat),
     ];
-    for (n, message) in messages().into_iter().enumerate() {
+    for (n, message) in messages().into_iter().chain(messages_of_2()).enumerate() {
         let debug = format!("{message:?}");
         let name: String = debug.chars().take_while(|c| c.is_alphabetic()).collect();
         frames.push((format!("{n:02}-{}", name.to_lowercase()), Frame::Data { seq: 1 << 33, ack: 200, message }));
@@ -230,11 +334,11 @@ fn numbers<T: serde::Serialize>(values: &[T]) -> BTreeSet<u8> {
 fn every_variant_is_recorded() {
     let frames: Vec<Frame> = frames().into_iter().map(|(_, frame)| frame).collect();
     assert_eq!(numbers(&frames), variants::<Frame>());
-    assert_eq!(numbers(&messages()), variants::<Message>());
+    assert_eq!(numbers(&[messages(), messages_of_2()].concat()), variants::<Message>());
     assert_eq!(numbers(&kinds()), variants::<PutKind>());
-    assert_eq!(numbers(&commands()), variants::<Command>());
-    assert_eq!(numbers(&replies()), variants::<Reply>());
-    assert_eq!(numbers(&errors()), variants::<CommandError>());
+    assert_eq!(numbers(&[commands(), commands_of_2()].concat()), variants::<Command>());
+    assert_eq!(numbers(&[replies(), replies_of_2()].concat()), variants::<Reply>());
+    assert_eq!(numbers(&[errors(), errors_of_2()].concat()), variants::<CommandError>());
 }
 
 /// Packed frames are only read as recorded: another release of the compressor may find shorter ones.

@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod announce;
 pub mod arbiter;
+pub mod broadcast;
 mod clock;
 pub mod config;
 pub mod data;

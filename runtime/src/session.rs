@@ -6,8 +6,9 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use holdfast_core::{Command, CommandError, Reply, ScanPage};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 
+use crate::broadcast::Broadcast;
 use crate::member::core::CoreHandle;
 use crate::redis;
 use crate::status::Status;
@@ -42,6 +43,25 @@ impl SessionHandle {
     pub async fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, CommandError> {
         let page = self.core.scan(cursor, count).ok_or(CommandError::NotJoined)?;
         page.await.unwrap_or(Err(CommandError::NotJoined))
+    }
+
+    /// Tells clients of all members what somebody publishes: each member at most once, in the order of these calls.
+    ///
+    /// # Errors
+    /// When this member is not in the view, or another one takes nothing; nobody is told then.
+    pub fn publish(&self, channel: Bytes, payload: Bytes) -> Result<(), CommandError> {
+        self.core.publish(channel, payload)
+    }
+
+    /// From now on this member hears of what happens to keys, as far as it belongs to these classes ([`holdfast_core::NoticeClass::bit`]).
+    pub fn want_notices(&self, classes: u16) {
+        self.core.want_notices(classes);
+    }
+
+    /// Listens to what is told to many; `None` if the member has ended.
+    #[must_use]
+    pub fn listen(&self) -> Option<broadcast::Receiver<Broadcast>> {
+        self.core.listen()
     }
 
     /// What this member is and holds; changes are pushed. Reading it never waits for the engine or a peer.

@@ -1,7 +1,10 @@
 //! What can happen in a schedule, in a form that can be recorded, shortened, printed and kept as a test.
 
 use bytes::Bytes;
-use holdfast_core::{Command, Condition, ExpireCondition, Expiry};
+use holdfast_core::{Command, Condition, ExpireCondition, Expiry, Guard};
+
+/// The field that is counted up.
+const COUNTER: u8 = 9;
 
 /// One thing that is done to the cluster. What makes no sense when its time comes is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +99,16 @@ pub enum Ask {
     FieldDelete(u8),
     /// `HGETALL`.
     Fields,
+    /// `HINCRBY` of a field that holds nothing but this number.
+    Count,
+    /// As one step: `SET`, and `GET`.
+    SetAndGet(u32),
+    /// As one step, if the value is the first one: `SET` to the second.
+    Swap(u32, u32),
+    /// As one step, if this is the value: `GET`, and `DEL`.
+    Release(u32),
+    /// As one step: `HSET` of two fields, and `HGETALL`.
+    FieldsAndAll(u32),
 }
 
 impl Ask {
@@ -103,11 +116,13 @@ impl Ask {
     pub(crate) fn command(self) -> Command {
         let value = |number: u32| Bytes::from(format!("v{number}"));
         let field = |field: u8| Bytes::from(vec![field]);
+        let batch = |guard, commands| Command::Batch { guard, commands };
         let set = |value, expiry, condition, return_old| Command::Set { value, expiry, condition, return_old };
+        let always = |number| set(value(number), Expiry::Never, Condition::Always, false);
         match self {
             Ask::Get => Command::Get,
             Ask::Exists => Command::Exists,
-            Ask::Set(number) => set(value(number), Expiry::Never, Condition::Always, false),
+            Ask::Set(number) => always(number),
             Ask::SetLarge(number) => set(Bytes::from(format!("v{number:01000}")), Expiry::Never, Condition::Always, false),
             Ask::SetFor(number, millis) => set(value(number), Expiry::After(millis), Condition::Always, false),
             Ask::SetKeep(number) => set(value(number), Expiry::Keep, Condition::Always, false),
@@ -123,6 +138,14 @@ impl Ask {
             Ask::Field(name, number) => Command::HashSet { fields: vec![(field(name), value(number))] },
             Ask::FieldDelete(name) => Command::HashDelete { fields: vec![field(name)] },
             Ask::Fields => Command::HashGetAll,
+            Ask::Count => Command::HashIncrement { field: field(COUNTER), by: 1 },
+            Ask::SetAndGet(number) => batch(Guard::None, vec![always(number), Command::Get]),
+            Ask::Swap(before, after) => batch(Guard::Equals(value(before)), vec![always(after)]),
+            Ask::Release(number) => batch(Guard::Equals(value(number)), vec![Command::Get, Command::Delete]),
+            Ask::FieldsAndAll(number) => {
+                let one = |name| Command::HashSet { fields: vec![(field(name), value(number))] };
+                batch(Guard::None, vec![one(1), one(2), Command::HashGetAll])
+            }
         }
     }
 }

@@ -197,6 +197,12 @@ impl Chaos {
             let first = if key % 3 == 2 { 3 } else { 0 };
             return rng.pick(&timed[first..]);
         }
+        if self.kind == Kind::Steps && rng.chance(50) {
+            let before = number.saturating_sub(rng.between(1, 6) as u32);
+            let steps = [Ask::Swap(before, number), Ask::Swap(before, number), Ask::Release(before), Ask::SetAndGet(number)];
+            let of_fields = [Ask::Count, Ask::FieldsAndAll(number)];
+            return if key % 3 == 2 { rng.pick(&of_fields) } else { rng.pick(&steps) };
+        }
         let field = rng.between(1, 2) as u8;
         match (rng.below(20), key % 3 == 2) {
             (0..=3, false) => Ask::Set(number),

@@ -104,6 +104,9 @@ impl World {
             if let Some(what) = self.spread_too_little(&view, should, want) {
                 self.violate(format!("at rest, {key:?} of {owner:?} is held by {should:?}: {what}"));
             }
+            if !self.setup.follows && view.layout().home(position) != Some(owner) {
+                self.violate(format!("at rest, {key:?} is owned by {owner:?} and belongs to its home"));
+            }
             if session.size.is_none() {
                 self.violate(format!("at rest, {key:?} is still remembered though it was deleted"));
             }

@@ -10,7 +10,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use holdfast_core::value::{Data, Value, apply, decide, slack};
-use holdfast_core::{Command, Condition, Expiry, Key, Reply};
+use holdfast_core::{Command, Condition, Expiry, Guard, Key, Reply};
 
 /// An operation of a client, or something that happened to a session.
 #[derive(Clone, Debug)]
@@ -181,26 +181,41 @@ pub fn judge_told(operations: &[Operation], rested: Option<u64>, told_after: Opt
 /// Values that no answer shows cannot be told apart: written alike, the search sees that operations with them are the same.
 fn with_unseen_values_alike(operations: &[Operation]) -> Vec<Operation> {
     let mut seen = HashSet::new();
-    for reply in operations.iter().filter_map(|operation| operation.reply.as_ref()) {
-        match reply {
-            Reply::Bytes(bytes) => seen.extend([bytes.clone()]),
-            Reply::Map(fields) => seen.extend(fields.iter().map(|(_, value)| value.clone())),
-            Reply::Array(values) => seen.extend(values.iter().flatten().cloned()),
-            _ => {}
+    operations.iter().filter_map(|operation| operation.reply.as_ref()).for_each(|reply| see(reply, &mut seen));
+    for operation in operations {
+        // A condition tells values apart as well.
+        if let Some(Command::Batch { guard: Guard::Equals(value), .. }) = &operation.command {
+            seen.insert(value.clone());
         }
     }
     let mut operations = operations.to_vec();
-    for operation in &mut operations {
-        let values: Vec<&mut Bytes> = match &mut operation.command {
-            Some(Command::Set { value, .. } | Command::HashSetIfAbsent { value, .. }) => vec![value],
-            Some(Command::HashSet { fields }) => fields.iter_mut().map(|(_, value)| value).collect(),
-            _ => Vec::new(),
-        };
-        for value in values.into_iter().filter(|value| !seen.contains(*value)) {
+    for command in operations.iter_mut().filter_map(|operation| operation.command.as_mut()) {
+        for value in written(command).into_iter().filter(|value| !seen.contains(*value)) {
             *value = Bytes::from_static(b"?");
         }
     }
     operations
+}
+
+/// The values that an answer shows.
+fn see(reply: &Reply, seen: &mut HashSet<Bytes>) {
+    match reply {
+        Reply::Bytes(bytes) => seen.extend([bytes.clone()]),
+        Reply::Map(fields) => seen.extend(fields.iter().map(|(_, value)| value.clone())),
+        Reply::Array(values) => seen.extend(values.iter().flatten().cloned()),
+        Reply::Batch(replies) => replies.iter().for_each(|reply| see(reply, seen)),
+        _ => {}
+    }
+}
+
+/// The values that a command writes.
+fn written(command: &mut Command) -> Vec<&mut Bytes> {
+    match command {
+        Command::Set { value, .. } | Command::HashSetIfAbsent { value, .. } => vec![value],
+        Command::HashSet { fields } => fields.iter_mut().map(|(_, value)| value).collect(),
+        Command::Batch { commands, .. } => commands.iter_mut().flat_map(written).collect(),
+        _ => Vec::new(),
+    }
 }
 
 struct Search<'a> {
@@ -358,7 +373,7 @@ fn step(operation: &Operation, state: &State, has_losses: bool) -> Option<(Optio
         let is_lost = state.as_ref().is_some_and(|content| content.written < operation.older_than);
         return is_lost.then_some((None, None));
     };
-    let value = |content: &Content| Value { data: content.data.clone(), expires_at: content.life.map(|_| SOME_LIFE) };
+    let value = |content: &Content| Value::new(content.data.clone(), content.life.map(|_| SOME_LIFE));
     let mut now = state.as_ref().map(value);
     let (reply, change) = decide(now.as_ref(), command, 0, u64::MAX);
     let mut written = state.as_ref().map_or(0, |content| content.written);
@@ -369,6 +384,7 @@ fn step(operation: &Operation, state: &State, has_losses: bool) -> Option<(Optio
             Condition::IfAbsent => state.is_none(),
             Condition::IfPresent => state.is_some(),
         },
+        Command::Batch { .. } => reply != Reply::Refuted,
         _ => false,
     };
     if has_losses && (sets || change.is_some()) {
@@ -378,7 +394,7 @@ fn step(operation: &Operation, state: &State, has_losses: bool) -> Option<(Optio
         apply(&mut now, change, 0);
     }
     let after = now.map(|value| {
-        let life = match value.expires_at {
+        let life = match value.expires_at() {
             None => None,
             Some(SOME_LIFE) => state.as_ref().and_then(|content| content.life),
             // The fastest clock is 1 % ahead, and the operation took effect after it was asked for.

@@ -18,6 +18,9 @@ pub(crate) const FAILURE_TIMEOUT: u64 = 400;
 /// With `Accept`, a member that was suspected for so long is not waited for: half of `ack_timeout`, in milliseconds.
 pub(crate) const PATIENCE: u64 = ACK_TIMEOUT / 2;
 
+/// A pattern that no key matches.
+const NO_KEY: &str = "nothing";
+
 /// How long a command may take, in milliseconds.
 const ACK_TIMEOUT: u64 = 1_000;
 
@@ -54,6 +57,8 @@ pub struct Setup {
     pub zones: usize,
     /// In how many domains they are; with 0 none is known.
     pub domains: usize,
+    /// Whether sessions move with their users; otherwise they belong to their homes.
+    pub follows: bool,
     /// How many of a hundred callers of the arbiter hear nothing of what they did.
     pub unheard: u64,
     /// Which rule is not kept.
@@ -79,6 +84,7 @@ impl Setup {
             compression: Compression::None,
             zones: 0,
             domains: 0,
+            follows: true,
             unheard: 15,
             broken: None,
         }
@@ -114,6 +120,7 @@ impl Setup {
                 let (zones, domains) = rng.pick(&[(2, 0), (3, 0), (2, 0), (0, 2), (3, 2), (2, 2)]);
                 Setup { zones, domains, hosts: hosts.clamp(3, 7), ..plain }
             }
+            Kind::Steps => Setup { follows: rng.chance(40), hosts: hosts.clamp(2, 5), ..plain },
             _ => plain,
         }
     }
@@ -137,6 +144,7 @@ impl Setup {
             acknowledge: self.acknowledge,
             on_under_replicated: self.on_under_replicated,
             compression: self.compression,
+            session_keys: if self.follows { Vec::new() } else { vec![NO_KEY.into()] },
             ..Config::new("sim", name, pod_uid)
         }
     }
@@ -171,11 +179,13 @@ pub enum Kind {
     Trade,
     /// Members in several zones and domains.
     Places,
+    /// Several commands as one step, under conditions; sessions that move with their users, and such that belong to their homes.
+    Steps,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 14] = [
         Kind::Mixed,
         Kind::Hunt,
         Kind::Churn,
@@ -189,6 +199,7 @@ impl Kind {
         Kind::Modes,
         Kind::Trade,
         Kind::Places,
+        Kind::Steps,
     ];
 
     /// That of a seed.
@@ -206,6 +217,7 @@ impl Kind {
             85..87 => Kind::Flood,
             87..93 => Kind::Expiry,
             93..94 => Kind::Blackout,
+            94..97 => Kind::Steps,
             _ => Kind::Modes,
         }
     }

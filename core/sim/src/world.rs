@@ -295,6 +295,8 @@ impl World {
                 self.end_connections(host, true);
             }
             Output::Event(event) => self.told(host, event),
+            // Nobody here publishes or wants notices; core/tests/engines/broadcast.rs does.
+            Output::Published { .. } | Output::Noticed { .. } => {}
         }
     }
 

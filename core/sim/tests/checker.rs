@@ -25,7 +25,7 @@ impl SequentialSpec for Session {
     type Ret = Answer;
 
     fn invoke(&mut self, asked: &Asked) -> Answer {
-        let mut value = self.0.take().map(|data| Value { data, expires_at: None });
+        let mut value = self.0.take().map(|data| Value::new(data, None));
         let (reply, change) = decide(value.as_ref(), &asked.0, 0, u64::MAX);
         if let Some(change) = change {
             apply(&mut value, change, 0);

@@ -101,6 +101,7 @@ impl Engine {
                 self.begin_link(peer);
             }
         }
+        self.reckon_interest();
         self.bind_waiting_connections();
         gone
     }

@@ -51,6 +51,9 @@ impl Engine {
         if self.membership.has_left() {
             return self.reply(request, Reply::Error(CommandError::NotJoined));
         }
+        if command.is_nested() {
+            return self.reply(request, Reply::Error(CommandError::NestedBatch));
+        }
         if self.commands.len() >= self.config.max_commands {
             let limit = self.config.max_commands as u64;
             return self.reply(request, Reply::Error(CommandError::TooManyCommands { limit }));

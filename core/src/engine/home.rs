@@ -93,7 +93,8 @@ impl Engine {
         }
         self.clock += 1;
         let term = if self.broken.is(BrokenRule::RestartTerms) { 1 } else { self.clock };
-        if queued.origin != self.me && view.has(queued.origin) && view.state(queued.origin.id) == Some(MemberState::Full) {
+        let may_own = queued.origin != self.me && view.has(queued.origin) && view.state(queued.origin.id) == Some(MemberState::Full);
+        if may_own && self.follows(&slot.1) {
             let owner = queued.origin;
             if !self.broken.is(BrokenRule::ForgetGrant) {
                 self.pointers.insert(slot.clone(), Pointer { term, owner });

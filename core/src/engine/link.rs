@@ -221,6 +221,7 @@ impl Engine {
         let mut link = Link::new(peer, self.now, self.first_terms(), counters);
         link.stripe_size = self.stripe;
         self.links.insert(peer.id, link);
+        self.tell_interest(peer.id);
     }
 
     /// What a link that ended has done.

@@ -13,11 +13,13 @@
 
 mod adopt;
 mod approach;
+mod broadcast;
 mod broken;
 mod client;
 mod connections;
 mod degraded;
 mod detector;
+mod follow;
 mod home;
 mod keeper;
 mod lease;
@@ -43,6 +45,7 @@ use crate::Millis;
 use crate::command::{Key, Reply};
 use crate::placement::Layout;
 use crate::scan::ScanPage;
+use crate::value::Notice;
 use crate::view::{Member, MemberSet, NodeId, Version, View};
 use crate::wire::WIRE_VERSIONS;
 
@@ -104,6 +107,8 @@ pub struct Config {
     pub compression: Compression,
     /// How fast copies are sent in the background after a change of members, in bytes per second from each member; 0 is as fast as it goes.
     pub transfer_rate: u64,
+    /// Patterns ([`crate::glob`]) of the keys that are sessions and move with their users; all keys are if there are none. Others belong to their homes.
+    pub session_keys: Vec<Bytes>,
 }
 
 impl Config {
@@ -127,6 +132,7 @@ impl Config {
             connections: 1,
             compression: Compression::default(),
             transfer_rate: 0,
+            session_keys: Vec::new(),
         }
     }
 }
@@ -220,6 +226,20 @@ pub enum Output {
         /// The page.
         page: Result<ScanPage, crate::command::CommandError>,
     },
+    /// A client somewhere in the cluster has published this.
+    Published {
+        /// Where.
+        channel: Bytes,
+        /// What.
+        payload: Bytes,
+    },
+    /// Something happened to a key, of a class that is wanted here.
+    Noticed {
+        /// The key.
+        key: Key,
+        /// What happened.
+        notice: Notice,
+    },
     /// The view changed.
     ViewChanged(Arc<View>),
     /// This member was evicted, has dropped everything and joins anew under this incarnation. All its connections are to be closed.
@@ -263,6 +283,13 @@ pub enum Event {
     Expired {
         /// The session.
         key: Key,
+    },
+    /// A member that takes nothing misses what happened to keys.
+    NoticesLost {
+        /// Who.
+        to: Member,
+        /// How many.
+        count: usize,
     },
     /// An invariant does not hold; the message was ignored.
     Alarm(String),
@@ -327,6 +354,10 @@ pub struct Engine {
     /// Commands that are to be routed again.
     idle: BTreeSet<u64>,
     scans: BTreeMap<u64, ScanRequest>,
+
+    /// The classes of notices that clients of this member want, and those that anybody wants.
+    interest: u16,
+    wanted_notices: u16,
 }
 
 impl Engine {
@@ -370,6 +401,8 @@ impl Engine {
             command_deadlines: VecDeque::new(),
             idle: BTreeSet::new(),
             scans: BTreeMap::new(),
+            interest: 0,
+            wanted_notices: 0,
         }
     }
 

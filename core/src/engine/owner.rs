@@ -6,7 +6,7 @@ use super::record::{Holder, Record, Slot, Waiter};
 use super::{Acknowledge, Engine, Event, Output};
 use crate::Millis;
 use crate::command::{CommandError, Reply};
-use crate::value::{self, Change};
+use crate::value::{self, Change, Notice, Notices};
 use crate::view::{Member, MemberSet, NodeId};
 use crate::wire::{Message, PutKind};
 
@@ -16,9 +16,6 @@ const MIGRATE_AFTER: u8 = 2;
 /// A move makes the next one harder for so long, in seconds, and so many of them together.
 const MOVE_MEMORY: u16 = 10;
 const MAX_MOVES: u8 = 6;
-
-/// So many sessions follow their users at once: when a member comes back, all of its users do.
-const MIGRATIONS: usize = 64;
 
 impl Engine {
     /// Runs `queued` on a session that this member owns.
@@ -41,7 +38,10 @@ impl Engine {
             self.expire(slot);
         }
         let Some(record) = self.sessions.get(slot) else { return };
-        let (reply, change) = value::decide(record.value.as_ref(), &queued.command, self.now, self.config.max_bytes);
+        let mut notices = Notices::wanted(self.wanted_notices);
+        let value = record.value.as_ref();
+        let (reply, change) = value::decide_noticed(value, &queued.command, self.now, self.config.max_bytes, &mut notices);
+        let notices = notices.into_list();
         if change.is_none() && self.broken.is(BrokenRule::ReadEarly) {
             self.answer(queued.origin, queued.request, reply);
             return;
@@ -68,16 +68,29 @@ impl Engine {
         let Queued { origin, request, deadline, .. } = queued;
         match pending {
             Some(pending) => {
-                pending.waiters.push_back(Waiter { origin, request, seq: record.seq, reply, deadline });
+                pending.waiters.push_back(Waiter { origin, request, seq: record.seq, reply, deadline, notices });
                 self.maintain(slot);
             }
-            None => self.answer(origin, request, reply),
+            None => {
+                self.answer(origin, request, reply);
+                self.notice(&slot.1, notices);
+            }
         }
-        if moves && self.transfers.len() < MIGRATIONS && self.may_be_given(slot) {
+        self.move_on(slot, origin, moves);
+    }
+
+    /// Hands a session on where it belongs: to its user's member, or if it does not move with its users, to its home.
+    fn move_on(&mut self, slot: &Slot, user: Member, moves: bool) {
+        if !self.may_move_more() || (!moves && self.config.session_keys.is_empty()) {
+            return;
+        }
+        if self.belongs_to(slot).is_some() {
+            self.send_home(slot);
+        } else if moves && self.follows(&slot.1) && self.may_be_given(slot) {
             if let Some(record) = self.sessions.get_mut(slot) {
                 record.moved((record.moves + 1).min(MAX_MOVES), self.now);
             }
-            self.start_handoff(slot, origin);
+            self.start_handoff(slot, user);
         }
     }
 
@@ -201,9 +214,11 @@ impl Engine {
         }
         for waiter in answers {
             self.answer(waiter.origin, waiter.request, waiter.reply);
+            self.notice(&slot.1, waiter.notices);
         }
         if expired.is_some() && !self.broken.is(BrokenRule::ExpiredAtOnce) {
             self.out(Output::Event(Event::Expired { key: slot.1.clone() }));
+            self.notice(&slot.1, vec![Notice::Expired]);
         }
         if settled || forgotten {
             self.sweep.settled(slot);

@@ -1,8 +1,8 @@
 //! What a member does with a message of a member of its view.
 
-use super::Engine;
 use super::record::slot;
 use super::transfer::Handover;
+use super::{Engine, Output};
 use crate::view::Member;
 use crate::wire::Message;
 
@@ -35,6 +35,9 @@ impl Engine {
             Message::Scan { request, from: position, count } => self.handle_scan(from, request, position, count),
             Message::ScanAnswer { request, part } => self.handle_scan_answer(from, request, part),
             Message::Confirm { epoch } => self.handle_confirm(from, epoch),
+            Message::Publish { channel, payload } => self.out(Output::Published { channel, payload }),
+            Message::Interest { classes } => self.handle_interest(from, classes),
+            Message::Notices { key, notices } => self.handle_notices(&key, notices),
         }
     }
 }

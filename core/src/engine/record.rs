@@ -6,7 +6,7 @@ use super::home::Queued;
 use crate::Millis;
 use crate::command::{Key, Reply};
 use crate::placement;
-use crate::value::{self, Change, Image, Value};
+use crate::value::{self, Change, Image, Notice, Value};
 use crate::view::{Member, MemberSet, NodeId};
 
 /// Where a session stands among the others: by the position of its key, so that ranges of them have a stable order.
@@ -109,6 +109,8 @@ pub(super) struct Waiter {
     pub(super) reply: Reply,
     /// When its origin will have given up.
     pub(super) deadline: Millis,
+    /// What is to be told to whoever wants to know.
+    pub(super) notices: Vec<Notice>,
 }
 
 impl Record {
@@ -142,7 +144,7 @@ impl Record {
 
     /// When its life ends.
     pub(super) fn expires_at(&self) -> Option<Millis> {
-        self.value.as_ref().and_then(|value| value.expires_at)
+        self.value.as_ref().and_then(Value::expires_at)
     }
 
     /// As it travels.
@@ -163,7 +165,11 @@ impl Record {
             Change::Replace(image) => Some(image.slack),
             Change::Retime(ttl) => Some(ttl.map_or(0, value::slack)),
             Change::Delete => Some(0),
-            Change::Fields { .. } => None,
+            Change::Several(_) => {
+                let Change::Several(changes) = change else { return };
+                return changes.into_iter().for_each(|change| self.apply(change, now));
+            }
+            Change::Fields { .. } | Change::Rewrite(_) | Change::Append(_) | Change::Members { .. } | Change::Scores { .. } => None,
         };
         value::apply(&mut self.value, change, now);
         if let Some(slack) = slack {
@@ -180,9 +186,9 @@ impl Record {
     pub(super) fn prolong(&mut self, change: &Change, now: Millis) -> bool {
         let Change::Retime(Some(ttl)) = change else { return false };
         let until = now.saturating_add(*ttl);
-        let Some(at) = self.value.as_mut().and_then(|value| value.expires_at.as_mut()) else { return false };
-        let Some(added) = until.checked_sub(*at).filter(|added| *added <= self.slack.into()) else { return false };
-        *at = until;
+        let Some((value, at)) = self.value.as_mut().and_then(|value| value.expires_at().map(|at| (value, at))) else { return false };
+        let Some(added) = until.checked_sub(at).filter(|added| *added <= self.slack.into()) else { return false };
+        value.set_expires_at(Some(until));
         self.slack -= added as u16;
         true
     }
@@ -190,8 +196,8 @@ impl Record {
     /// Its owner has failed: it may have prolonged the life that far.
     pub(super) fn inherit(&mut self) {
         let slack = Millis::from(std::mem::take(&mut self.slack));
-        if let Some(at) = self.value.as_mut().and_then(|value| value.expires_at.as_mut()) {
-            *at = at.saturating_add(slack);
+        if let Some(value) = &mut self.value {
+            value.set_expires_at(value.expires_at().map(|at| at.saturating_add(slack)));
         }
     }
 

@@ -116,6 +116,10 @@ impl Seen<'_> {
         (self.position, Key::copy_from_slice(self.key))
     }
 
+    pub(super) fn key(&self) -> &[u8] {
+        self.key
+    }
+
     /// Whether all that may hold it have acknowledged the last write.
     pub(super) fn is_stable(&self) -> bool {
         self.pending.is_none_or(|pending| pending.stable >= Some(self.record.seq))

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::Engine;
+use super::follow::is_session;
 use super::record::Slot;
 use crate::Millis;
 use crate::view::{Member, MemberSet, MemberState};
@@ -87,7 +88,7 @@ impl Engine {
     /// Looks at the next sessions, as fast as receivers and the rate allow. Says whether it could go on.
     pub(super) fn sweep_some(&mut self, window: u64) -> bool {
         let Some(from) = self.sweep.next.filter(|_| self.view.is_some() && self.may_sweep(window)) else { return false };
-        let (me, layout) = (self.me.id, &self.layout);
+        let (me, layout, patterns) = (self.me.id, &self.layout, &self.config.session_keys);
         let mut owned = 0;
         let mut open = Vec::new();
         let next = self.sessions.walk(from, self.step, |seen| {
@@ -97,7 +98,8 @@ impl Engine {
             owned += 1;
             let home = layout.home(seen.position);
             let is_known = home.is_none_or(|home| home == me || seen.record.known_to == Some(home) || seen.holders().contains(home));
-            if seen.pending.is_some() || !is_known || seen.holders() != layout.want(seen.position, me) {
+            let is_astray = home.is_some_and(|home| home != me) && !is_session(patterns, seen.key());
+            if seen.pending.is_some() || !is_known || is_astray || seen.holders() != layout.want(seen.position, me) {
                 open.push(seen.slot());
             }
         });
@@ -112,6 +114,10 @@ impl Engine {
                 pending.deferred = false;
             }
             self.maintain(&slot);
+            if !self.send_home(&slot) {
+                self.sweep.next = Some(slot.0);
+                return false;
+            }
             let after = self.waiting_bytes();
             self.sweep.credit -= after.saturating_sub(before) as i64;
             before = after;

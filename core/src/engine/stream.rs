@@ -63,6 +63,8 @@ pub(super) struct Link {
     pub(super) suspected_at: Option<Millis>,
     /// Whom the peer hears.
     pub(super) heard: MemberSet,
+    /// The classes of notices that the peer wants.
+    pub(super) interest: u16,
     pub(super) promises: Promises,
     pub(super) proof_sought_at: Option<Millis>,
     pub(super) dialing_since: Option<Millis>,
@@ -140,6 +142,7 @@ impl Link {
             proven_dead: false,
             suspected_at: None,
             heard: MemberSet::EMPTY,
+            interest: 0,
             promises: Promises::default(),
             proof_sought_at: None,
             dialing_since: None,

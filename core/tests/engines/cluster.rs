@@ -12,12 +12,15 @@ pub(crate) type Wire = VecDeque<(usize, u64, Bytes)>;
 
 pub(crate) struct Cluster {
     pub(crate) engines: Vec<Option<Engine>>,
+    configs: Vec<Config>,
     pub(crate) versions: Vec<(u16, u16)>,
     pub(crate) view: View,
     /// The ends of each connection.
     pub(crate) conns: BTreeMap<u64, [usize; 2]>,
     pub(crate) wire: Wire,
     pub(crate) replies: BTreeMap<u64, Reply>,
+    /// What clients of each member were told that is told to many.
+    pub(crate) told: Vec<(usize, Output)>,
     /// Frames that were packed, by sender.
     pub(crate) packed: Vec<usize>,
     /// Nothing gets through on these, and nobody is told.
@@ -31,28 +34,45 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn new(versions: &[(u16, u16)], compression: &[Compression], connections: &[u8]) -> Cluster {
+        Cluster::with_sessions(versions, compression, connections, &[])
+    }
+
+    /// A settled cluster of so many members, in which only keys that match one of these patterns move with their users.
+    pub(crate) fn settled(members: usize, session_keys: &[&'static str]) -> Cluster {
+        let (versions, compression, connections) = (vec![(1, 1); members], vec![Compression::None; members], vec![1; members]);
+        let mut cluster = Cluster::with_sessions(&versions, &compression, &connections, session_keys);
+        cluster.run(2_000);
+        assert!(cluster.is_settled(members), "all have joined: {:?}", cluster.view);
+        cluster
+    }
+
+    fn with_sessions(versions: &[(u16, u16)], compression: &[Compression], connections: &[u8], session_keys: &[&'static str]) -> Cluster {
+        let config = |place: usize| Config {
+            ack_timeout: 2_000,
+            heartbeat_interval: 50,
+            failure_timeout: 400,
+            state_transfer_timeout: 3_000,
+            queue_bytes: 1 << 20,
+            max_commands: 100,
+            connections: connections[place],
+            compression: compression[place],
+            session_keys: session_keys.iter().map(|pattern| Bytes::from_static(pattern.as_bytes())).collect(),
+            ..Config::new("shop", format!("shop-{place}"), format!("uid-{place}"))
+        };
+        let configs: Vec<Config> = (0..versions.len()).map(config).collect();
         let engine = |(place, versions): (usize, &(u16, u16))| {
-            let config = Config {
-                ack_timeout: 2_000,
-                heartbeat_interval: 50,
-                failure_timeout: 400,
-                state_transfer_timeout: 3_000,
-                queue_bytes: 1 << 20,
-                max_commands: 100,
-                connections: connections[place],
-                compression: compression[place],
-                ..Config::new("shop", format!("shop-{place}"), format!("uid-{place}"))
-            };
             let member = Member { id: NodeId::new(place as u8).expect("a place"), incarnation: 1000 };
-            Some(Engine::new(config, member, 0).with_versions(*versions))
+            Some(Engine::new(configs[place].clone(), member, 0).with_versions(*versions))
         };
         Cluster {
             engines: versions.iter().enumerate().map(engine).collect(),
+            configs,
             versions: versions.to_vec(),
             view: View::unfounded(1),
             conns: BTreeMap::new(),
             wire: Wire::new(),
             replies: BTreeMap::new(),
+            told: Vec::new(),
             packed: vec![0; versions.len()],
             silent: Vec::new(),
             now: 0,
@@ -126,6 +146,7 @@ impl Cluster {
             }
             Output::Reply { request, reply } => drop(self.replies.insert(request, reply)),
             Output::Reset { .. } => self.disconnect_all(at),
+            Output::Published { .. } | Output::Noticed { .. } => self.told.push((at, output)),
             _ => {}
         }
     }
@@ -190,6 +211,17 @@ impl Cluster {
     pub(crate) fn kill(&mut self, at: usize) {
         self.engines[at] = None;
         self.disconnect_all(at);
+    }
+
+    /// A new process in a new pod.
+    pub(crate) fn restart(&mut self, at: usize) {
+        self.kill(at);
+        self.last += 1;
+        let pod = format!("uid-{at}-{}", self.last);
+        let Some(config) = self.configs.get(at).cloned() else { return };
+        let member = Member { id: NodeId::new(at as u8).expect("a place"), incarnation: 1_000_000 + self.last };
+        let versions = self.versions[at];
+        self.engines[at] = Some(Engine::new(Config { pod_uid: pod, ..config }, member, self.now).with_versions(versions));
     }
 
     pub(crate) fn disconnect_all(&mut self, at: usize) {

@@ -1,5 +1,8 @@
 //! Some engines in one process.
 
+mod batch;
+mod broadcast;
 mod cluster;
+mod follow;
 mod many;
 mod versions;

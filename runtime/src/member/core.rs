@@ -13,7 +13,7 @@ use holdfast_core::engine::{ConnId, Engine, SwapOutcome, TICK};
 use holdfast_core::wire::{Frame, Message};
 use holdfast_core::{Command, CommandError, Member, Millis, Place, Reply, ScanPage};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::info;
 
@@ -21,6 +21,7 @@ use super::meters::{Meters, Started};
 use super::observe::Observer;
 use super::{MemberSettings, Question};
 use crate::arbiter::{Arbiter, Shown};
+use crate::broadcast::{Broadcast, Teller, teller};
 use crate::clock::Clock;
 use crate::links::{ConnHandle, LinkEvent, Links};
 use crate::proof::Prover;
@@ -96,6 +97,29 @@ impl CoreHandle {
         self.tell(|core| core.execute(key, command))
     }
 
+    /// Tells all members what a client publishes.
+    pub(crate) fn publish(&self, channel: Bytes, payload: Bytes) -> Result<(), CommandError> {
+        let publish = |core: &mut Core| {
+            let now = core.now();
+            core.engine.publish(now, channel, payload)
+        };
+        self.tell(publish).unwrap_or(Err(CommandError::NotJoined))
+    }
+
+    /// Says which notices are wanted here.
+    pub(crate) fn want_notices(&self, classes: u16) {
+        // A member that has ended notices nothing.
+        let _ = self.tell(|core| {
+            let now = core.now();
+            core.engine.want_notices(now, classes);
+        });
+    }
+
+    /// Listens to what is told to many; `None` if the member has ended.
+    pub(crate) fn listen(&self) -> Option<broadcast::Receiver<Broadcast>> {
+        self.tell(|core| core.teller.subscribe())
+    }
+
     /// Begins a step of a scan.
     pub(crate) fn scan(&self, cursor: u64, count: usize) -> Option<oneshot::Receiver<Result<ScanPage, CommandError>>> {
         self.tell(|core| core.scan(cursor, count))
@@ -127,6 +151,7 @@ pub(crate) struct Core {
     pub(super) runtime: Handle,
     pub(super) tasks: JoinSet<()>,
     pub(super) tell: mpsc::Sender<News>,
+    pub(super) teller: Teller,
 
     status: watch::Sender<Status>,
     pub(super) observer: Observer,
@@ -170,6 +195,7 @@ impl Core {
             runtime: Handle::current(),
             tasks: JoinSet::new(),
             tell,
+            teller: teller(),
             status,
             observer: Observer::new(),
             meters: Meters::new(),

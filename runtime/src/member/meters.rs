@@ -6,7 +6,7 @@ use holdfast_core::{Command, CommandError, Reply};
 use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
 
 /// Command kinds, in the order of [`kind`].
-const KINDS: [&str; 15] = [
+const KINDS: [&str; 36] = [
     "get",
     "set",
     "getex",
@@ -22,6 +22,27 @@ const KINDS: [&str; 15] = [
     "hash_get",
     "hash_get_all",
     "hash_delete",
+    "batch",
+    "fingerprint",
+    "dump",
+    "move_away",
+    "move_here",
+    "length",
+    "increment",
+    "append",
+    "hash_increment",
+    "set_add",
+    "set_remove",
+    "set_get",
+    "set_get_all",
+    "sorted_set_add",
+    "sorted_set_increment",
+    "sorted_set_remove",
+    "sorted_set_remove_range",
+    "sorted_set_scores",
+    "sorted_set_rank",
+    "sorted_set_range",
+    "sorted_set_count",
 ];
 
 /// Looked up once, because a lookup for each command would cost more than the count.
@@ -90,6 +111,27 @@ fn kind(command: &Command) -> usize {
         Command::HashGet { .. } => 12,
         Command::HashGetAll => 13,
         Command::HashDelete { .. } => 14,
+        Command::Batch { .. } => 15,
+        Command::Fingerprint => 16,
+        Command::Dump => 17,
+        Command::MoveAway => 18,
+        Command::MoveHere { .. } => 19,
+        Command::Length { .. } => 20,
+        Command::Increment { .. } => 21,
+        Command::Append { .. } => 22,
+        Command::HashIncrement { .. } => 23,
+        Command::SetAdd { .. } => 24,
+        Command::SetRemove { .. } => 25,
+        Command::SetGet { .. } => 26,
+        Command::SetGetAll => 27,
+        Command::SortedSetAdd { .. } => 28,
+        Command::SortedSetIncrement { .. } => 29,
+        Command::SortedSetRemove { .. } => 30,
+        Command::SortedSetRemoveRange { .. } => 31,
+        Command::SortedSetScores { .. } => 32,
+        Command::SortedSetRank { .. } => 33,
+        Command::SortedSetRange { .. } => 34,
+        Command::SortedSetCount { .. } => 35,
     }
 }
 
@@ -103,5 +145,9 @@ fn error_name(error: &CommandError) -> &'static str {
         CommandError::UnderReplicated { .. } => "under_replicated",
         CommandError::Backlog { .. } => "backlog",
         CommandError::TooManyCommands { .. } => "too_many_commands",
+        CommandError::NotAnInteger | CommandError::FieldNotAnInteger => "not_an_integer",
+        CommandError::Overflow => "overflow",
+        CommandError::NotAScore => "not_a_score",
+        CommandError::NestedBatch => "nested_batch",
     }
 }

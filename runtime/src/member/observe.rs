@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use holdfast_core::engine::{Event, LinkStatus};
 use holdfast_core::{MemberState, View};
 use metrics::{counter, describe_counter, describe_gauge, gauge};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::status::{Phase, Status};
 
@@ -57,6 +57,7 @@ impl Observer {
         describe_counter!("holdfast_link_tls_refused_total", "TLS handshakes that led to no link, by side and reason.");
         describe_gauge!("holdfast_link_certificate_expiry_seconds", "Until the certificate ends that new links use.");
         describe_counter!("holdfast_link_certificate_reloads_total", "Changes of the certificate's files, by whether they could be used.");
+        describe_counter!("holdfast_notices_lost_total", "Keyspace notifications that members missed because they took nothing.");
         describe_counter!("holdfast_link_garbage_total", "Connections ended because of what was sent on them.");
         Self { last_alarm: None, unlogged_alarms: 0, before: None }
     }
@@ -75,6 +76,10 @@ impl Observer {
                 info!(epoch, taken, appointed, "all members have reported; orphans are taken over");
             }
             Event::Expired { .. } => counter!("holdfast_sessions_expired_total").increment(1),
+            Event::NoticesLost { to, count } => {
+                counter!("holdfast_notices_lost_total").increment(*count as u64);
+                debug!(?to, count, "a member takes nothing and misses what happened to keys");
+            }
             Event::Alarm(text) => self.alarm(text),
         }
     }

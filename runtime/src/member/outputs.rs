@@ -8,6 +8,7 @@ use tracing::{debug, info, warn};
 
 use super::core::{Core, News, Waiting};
 use crate::arbiter::Swap;
+use crate::broadcast::Broadcast;
 
 impl Core {
     /// Carries out all that the engine wants. What takes time is begun as a task.
@@ -73,6 +74,9 @@ impl Core {
                     look_again = true;
                 }
                 Output::Event(event) => self.observer.event(&event),
+                // Without a listener nobody misses it.
+                Output::Published { channel, payload } => drop(self.teller.send(Broadcast::Published { channel, payload })),
+                Output::Noticed { key, notice } => drop(self.teller.send(Broadcast::Noticed { key, notice })),
             }
         }
         for conn in self.to_flush.drain(..) {

@@ -63,7 +63,7 @@ struct Model {
 }
 
 fn value(ends: Option<Millis>) -> Value {
-    Value { data: Data::String(Key::new()), expires_at: ends }
+    Value::new(Data::String(Key::new()), ends)
 }
 
 proptest! {

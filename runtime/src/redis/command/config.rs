@@ -1,10 +1,10 @@
 //! `CONFIG GET`: those of Redis' settings that have a true value here. None of them can be set: the SessionCluster says what is so.
 
 use bytes::Bytes;
+use holdfast_core::glob;
 
 use super::Plan;
 use super::args::{Args, Refusal};
-use super::glob;
 use super::introspection::help;
 use super::table::Spec;
 use crate::redis::Sessions;

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use holdfast_core::{Command, CommandError, Reply, ScanPage, ValueType};
+use holdfast_core::{Command, CommandError, Reply, ScanPage, ValueType, glob};
 use tokio::time::timeout;
 
 use super::args::{Args, Refusal};
-use super::glob;
 use super::table::Spec;
 use super::{Plan, plain};
 use crate::redis::Sessions;
@@ -82,6 +81,8 @@ fn scan(args: &Args<'_>) -> Result<Plan, Refusal> {
             kind = Some(match &args.get(index + 1).to_ascii_lowercase()[..] {
                 b"string" => Kind::Of(ValueType::String),
                 b"hash" => Kind::Of(ValueType::Hash),
+                b"set" => Kind::Of(ValueType::Set),
+                b"zset" => Kind::Of(ValueType::SortedSet),
                 _ => Kind::Other,
             });
         } else {

@@ -6,7 +6,6 @@ mod client;
 mod config;
 mod connection;
 mod expiry;
-mod glob;
 mod hashes;
 mod info;
 mod introspection;
@@ -19,7 +18,7 @@ use std::future::ready;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use holdfast_core::{Command, Reply, ValueType};
+use holdfast_core::{Command, Reply};
 
 use super::Sessions;
 use super::context::Context;
@@ -122,11 +121,10 @@ fn plain(reply: Reply) -> Value {
         Reply::Bytes(bytes) => Value::Bulk(bytes),
         Reply::Array(values) => Value::Array(values.into_iter().map(Value::bulk_or_null).collect()),
         Reply::Map(pairs) => Value::Map(pairs.into_iter().map(|(field, value)| (Value::Bulk(field), Value::Bulk(value))).collect()),
-        Reply::Type(kind) => Value::Status(match kind {
-            ValueType::None => "none",
-            ValueType::String => "string",
-            ValueType::Hash => "hash",
-        }),
+        Reply::Type(kind) => Value::Status(kind.name()),
+        Reply::Batch(replies) => Value::Array(replies.into_iter().map(plain).collect()),
         Reply::Error(error) => Value::Error(error.to_string().into()),
+        // Each of these answers a command whose answer is told in its own way.
+        Reply::Refuted | Reply::Fingerprint(_) | Reply::Image(_) | Reply::Score(_) | Reply::Scores(_) | Reply::Scored(_) => Value::Null,
     }
 }

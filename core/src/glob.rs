@@ -1,7 +1,7 @@
-//! The patterns of `SCAN MATCH` and `KEYS`, with the meaning that Redis gives to every one of them, also to malformed ones.
+//! Patterns of keys, with the meaning that Redis gives to every one of them in `SCAN MATCH`, `KEYS` and `PSUBSCRIBE`, also to malformed ones.
 
 /// Whether `text` matches `pattern`: `*`, `?`, `[a-z]`, `[^a-z]`, and `\` before what is meant as it is.
-pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     if text.is_empty() {
         // Redis' search does not begin on an empty text; a lone star never gets there.
         return matches!(pattern, b"" | b"*");
@@ -10,7 +10,7 @@ pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 /// The same without regard to upper and lower case.
-pub(crate) fn matches_name(pattern: &[u8], text: &[u8]) -> bool {
+pub fn matches_name(pattern: &[u8], text: &[u8]) -> bool {
     search(pattern, text, true)
 }
 
