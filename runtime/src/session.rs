@@ -80,6 +80,18 @@ impl redis::Sessions for SessionHandle {
         Self::scan(self, cursor, count).await
     }
 
+    fn publish(&self, channel: Bytes, payload: Bytes) -> Result<(), CommandError> {
+        Self::publish(self, channel, payload)
+    }
+
+    fn want_notices(&self, classes: u16) {
+        Self::want_notices(self, classes);
+    }
+
+    fn listen(&self) -> Option<broadcast::Receiver<Broadcast>> {
+        Self::listen(self)
+    }
+
     fn counts(&self) -> redis::Counts {
         let status = self.status.borrow();
         let view = status.view.as_deref();

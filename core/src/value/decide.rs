@@ -35,7 +35,10 @@ pub fn decide_noticed(
                 (reply, Some(change))
             }
         },
-        Ok(decided) => decided,
+        Ok((reply, None)) => {
+            notices.of_same(value, command);
+            (reply, None)
+        }
         Err(error) => (Reply::Error(error), None),
     }
 }

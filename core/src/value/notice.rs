@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Value};
-use crate::command::{Command, Expiry};
+use super::{Change, Value, lives};
+use crate::command::{Command, Expiry, Range};
 
 /// Something that happened to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,10 +22,8 @@ pub enum Notice {
     RenameFrom,
     /// Another key was renamed to it.
     RenameTo,
-    /// A number was added.
+    /// A number was added or subtracted.
     IncrBy,
-    /// A number was subtracted.
-    DecrBy,
     /// Bytes were appended.
     Append,
     /// Fields were set.
@@ -44,6 +42,12 @@ pub enum Notice {
     ZIncr,
     /// Members were removed from a sorted set.
     ZRem,
+    /// So were those of a range of ranks.
+    ZRemRangeByRank,
+    /// So were those of a range of scores.
+    ZRemRangeByScore,
+    /// So were those of a range of members.
+    ZRemRangeByLex,
 }
 
 /// Which notices somebody wants, in the letters of `notify-keyspace-events`.
@@ -82,7 +86,6 @@ impl Notice {
             Notice::RenameFrom => "rename_from",
             Notice::RenameTo => "rename_to",
             Notice::IncrBy => "incrby",
-            Notice::DecrBy => "decrby",
             Notice::Append => "append",
             Notice::HSet => "hset",
             Notice::HDel => "hdel",
@@ -92,6 +95,9 @@ impl Notice {
             Notice::ZAdd => "zadd",
             Notice::ZIncr => "zincr",
             Notice::ZRem => "zrem",
+            Notice::ZRemRangeByRank => "zremrangebyrank",
+            Notice::ZRemRangeByScore => "zremrangebyscore",
+            Notice::ZRemRangeByLex => "zremrangebylex",
         }
     }
 
@@ -99,10 +105,12 @@ impl Notice {
     pub fn class(self) -> NoticeClass {
         match self {
             Notice::Expire | Notice::Persist | Notice::Del | Notice::RenameFrom | Notice::RenameTo => NoticeClass::Generic,
-            Notice::Set | Notice::IncrBy | Notice::DecrBy | Notice::Append => NoticeClass::String,
+            Notice::Set | Notice::IncrBy | Notice::Append => NoticeClass::String,
             Notice::HSet | Notice::HDel | Notice::HIncrBy => NoticeClass::Hash,
             Notice::SAdd | Notice::SRem => NoticeClass::Set,
-            Notice::ZAdd | Notice::ZIncr | Notice::ZRem => NoticeClass::SortedSet,
+            Notice::ZAdd | Notice::ZIncr | Notice::ZRem | Notice::ZRemRangeByRank | Notice::ZRemRangeByScore | Notice::ZRemRangeByLex => {
+                NoticeClass::SortedSet
+            }
             Notice::Expired => NoticeClass::Expired,
         }
     }
@@ -137,6 +145,15 @@ impl Notices {
         }
     }
 
+    /// What `command` did although it changed nothing: the same content again is set all the same.
+    pub(super) fn of_same(&mut self, value: Option<&Value>, command: &Command) {
+        match command {
+            Command::Set { condition, .. } if lives::holds(value, *condition) => self.add(Notice::Set),
+            Command::Append { .. } => self.add(Notice::Append),
+            _ => {}
+        }
+    }
+
     /// What `command` did by making this change.
     pub(super) fn of(&mut self, value: Option<&Value>, command: &Command, change: &Change) {
         if self.wanted == 0 {
@@ -145,7 +162,6 @@ impl Notices {
         let is_gone = matches!(change, Change::Delete);
         let first = match command {
             Command::Set { .. } => Some(Notice::Set),
-            Command::Increment { by } if *by < 0 => Some(Notice::DecrBy),
             Command::Increment { .. } => Some(Notice::IncrBy),
             Command::Append { .. } => Some(Notice::Append),
             Command::Expire { .. } if !is_gone => Some(Notice::Expire),
@@ -161,7 +177,12 @@ impl Notices {
             Command::SetRemove { .. } => Some(Notice::SRem),
             Command::SortedSetAdd { .. } => Some(Notice::ZAdd),
             Command::SortedSetIncrement { .. } => Some(Notice::ZIncr),
-            Command::SortedSetRemove { .. } | Command::SortedSetRemoveRange { .. } => Some(Notice::ZRem),
+            Command::SortedSetRemove { .. } => Some(Notice::ZRem),
+            Command::SortedSetRemoveRange { range } => Some(match range {
+                Range::Ranks(..) => Notice::ZRemRangeByRank,
+                Range::Scores(..) => Notice::ZRemRangeByScore,
+                Range::Members(..) => Notice::ZRemRangeByLex,
+            }),
             _ => None,
         };
         first.into_iter().for_each(|notice| self.add(notice));

@@ -17,13 +17,17 @@ pub struct Score(f64);
 impl Score {
     /// `None` for what is not a number.
     pub fn new(score: f64) -> Option<Score> {
-        // There is one zero.
-        (!score.is_nan()).then_some(Score(if score == 0.0 { 0.0 } else { score }))
+        (!score.is_nan()).then_some(Score(score))
     }
 
     /// The number.
     pub fn get(self) -> f64 {
         self.0
+    }
+
+    /// The two zeros are equal, and in a set there is only one; but an increment may show the other, as in Redis.
+    fn ordered(self) -> f64 {
+        if self.0 == 0.0 { 0.0 } else { self.0 }
     }
 }
 
@@ -57,13 +61,13 @@ impl PartialOrd for Score {
 
 impl Ord for Score {
     fn cmp(&self, other: &Score) -> std::cmp::Ordering {
-        self.0.total_cmp(&other.0)
+        self.ordered().total_cmp(&other.ordered())
     }
 }
 
 impl Hash for Score {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.to_bits().hash(state);
+        self.ordered().to_bits().hash(state);
     }
 }
 
@@ -114,6 +118,7 @@ impl SortedSet {
 
     /// Gives a member this score.
     pub fn insert(&mut self, member: Bytes, score: Score) {
+        let score = Score(score.ordered());
         if let Some(before) = self.scores.insert(member.clone(), score) {
             self.order.remove(&(before, member.clone()));
         }
@@ -138,14 +143,31 @@ impl SortedSet {
         Some(self.order.range(..(score, member.clone())).count())
     }
 
-    /// The members within a range, in order.
-    pub fn within(&self, range: &Range) -> Box<dyn DoubleEndedIterator<Item = (&Bytes, Score)> + '_> {
-        match range {
-            Range::Ranks(from, to) => Box::new(self.ranks(*from, *to)),
-            Range::Scores(low, high) => Box::new(self.scores(*low, *high)),
-            Range::Members(low, high) => {
+    /// The members within a range, in order or from the end to the beginning.
+    pub fn within(&self, range: &Range, is_reverse: bool) -> Box<dyn Iterator<Item = (&Bytes, Score)> + '_> {
+        match (range, is_reverse) {
+            (Range::Ranks(from, to), false) => Box::new(self.ranks(*from, *to)),
+            // Ranks are counted from the end that comes first.
+            (Range::Ranks(from, to), true) => Box::new(self.ranks(to.saturating_neg() - 1, from.saturating_neg() - 1).rev()),
+            (Range::Scores(low, high), false) => Box::new(self.scores(*low, *high)),
+            (Range::Scores(low, high), true) => Box::new(self.scores(*low, *high).rev()),
+            (Range::Members(low, high), _) => {
                 let (low, high) = (low.clone(), high.clone());
-                Box::new(self.iter().filter(move |(member, _)| is_from(&low, member) && is_up_to(&high, member)))
+                // Among members of different scores this finds what Redis finds, which means little.
+                let reaches = self.iter().next_back().is_some_and(|(last, _)| is_from(&low, last))
+                    && self.iter().next().is_some_and(|(first, _)| is_up_to(&high, first));
+                if !reaches || is_empty(&low, &high) {
+                    return Box::new(std::iter::empty());
+                }
+                if is_reverse {
+                    let before = self.iter().rev().skip_while({
+                        let high = high.clone();
+                        move |(member, _)| !is_up_to(&high, member)
+                    });
+                    return Box::new(before.take_while(move |(member, _)| is_from(&low, member)));
+                }
+                let after = self.iter().skip_while(move |(member, _)| !is_from(&low, member));
+                Box::new(after.take_while(move |(member, _)| is_up_to(&high, member)))
             }
         }
     }
@@ -178,6 +200,18 @@ pub(super) fn entry_size(member: &Bytes) -> u64 {
     member.len() as u64 + size_of::<Score>() as u64
 }
 
+/// Whether nothing can be between these.
+fn is_empty(low: &MemberBound, high: &MemberBound) -> bool {
+    match (low, high) {
+        (MemberBound::Last, _) | (_, MemberBound::First) => true,
+        (MemberBound::Inclusive(low), MemberBound::Inclusive(high)) => low > high,
+        (MemberBound::Inclusive(low) | MemberBound::Exclusive(low), MemberBound::Inclusive(high) | MemberBound::Exclusive(high)) => {
+            low >= high
+        }
+        _ => false,
+    }
+}
+
 fn is_from(low: &MemberBound, member: &Bytes) -> bool {
     match low {
         MemberBound::First => true,
@@ -207,7 +241,7 @@ mod tests {
     }
 
     fn names(set: &SortedSet, range: &Range) -> Vec<String> {
-        set.within(range).map(|(member, _)| String::from_utf8_lossy(member).into_owned()).collect()
+        set.within(range, false).map(|(member, _)| String::from_utf8_lossy(member).into_owned()).collect()
     }
 
     #[test]
@@ -224,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_zero_and_nothing_that_is_no_number() {
+    fn both_zeros_are_equal_and_nothing_is_no_number() {
         assert_eq!(Score::new(-0.0), Score::new(0.0));
         assert!(Score::new(f64::NAN).is_none());
         let nan = postcard::to_stdvec(&f64::NAN).expect("it has a form");
@@ -247,7 +281,7 @@ mod tests {
                 set.insert(Bytes::from(i.to_string()), score(f64::from(*at)));
             }
             let bound = |at, is_exclusive| ScoreBound { score: score(at), is_exclusive };
-            let found = set.within(&Range::Scores(bound(low, exclusive.0), bound(high, exclusive.1))).count();
+            let found = set.within(&Range::Scores(bound(low, exclusive.0), bound(high, exclusive.1)), false).count();
             let is_in = |at: f64| (at > low || (at == low && !exclusive.0)) && (at < high || (at == high && !exclusive.1));
             prop_assert_eq!(found, scores.iter().filter(|at| is_in(f64::from(**at))).count());
         }

@@ -62,7 +62,7 @@ pub(super) fn add(
 pub(super) fn increment(value: Option<&Value>, member: &Bytes, by: Score, condition: Condition, comparison: Comparison) -> Decided {
     let set = of(value)?;
     let before = set.and_then(|set| set.score(member));
-    let after = Score::new(before.map_or(0.0, Score::get) + by.get()).ok_or(CommandError::NotAScore)?;
+    let after = Score::new(before.map_or(by.get(), |before| before.get() + by.get())).ok_or(CommandError::NotAScore)?;
     if !changes(before, after, condition, comparison) {
         return Ok((Reply::Nil, None));
     }
@@ -87,7 +87,7 @@ pub(super) fn remove(value: Option<&Value>, members: &[Bytes]) -> Decided {
 
 pub(super) fn remove_range(value: Option<&Value>, range: &Range) -> Decided {
     let Some(set) = of(value)? else { return Ok((Reply::Int(0), None)) };
-    Ok(removed(set, set.within(range).map(|(member, _)| member.clone()).collect()))
+    Ok(removed(set, set.within(range, false).map(|(member, _)| member.clone()).collect()))
 }
 
 pub(super) fn scores(value: Option<&Value>, members: &[Bytes]) -> Decided {
@@ -103,20 +103,11 @@ pub(super) fn rank(value: Option<&Value>, member: &Bytes, is_reverse: bool) -> D
 
 pub(super) fn range(value: Option<&Value>, range: &Range, is_reverse: bool, skip: u64, count: u64) -> Decided {
     let Some(set) = of(value)? else { return Ok((Reply::Scored(Vec::new()), None)) };
-    let within = match (range, is_reverse) {
-        // Ranks are counted from the end that comes first.
-        (Range::Ranks(from, to), true) => set.within(&Range::Ranks(to.saturating_neg() - 1, from.saturating_neg() - 1)),
-        _ => set.within(range),
-    };
-    let entry = |(member, score): (&Bytes, Score)| (member.clone(), score);
     let (skip, count) = (usize::try_from(skip).unwrap_or(usize::MAX), usize::try_from(count).unwrap_or(usize::MAX));
-    let found = match is_reverse {
-        false => within.skip(skip).take(count).map(entry).collect(),
-        true => within.rev().skip(skip).take(count).map(entry).collect(),
-    };
-    Ok((Reply::Scored(found), None))
+    let within = set.within(range, is_reverse).skip(skip).take(count);
+    Ok((Reply::Scored(within.map(|(member, score)| (member.clone(), score)).collect()), None))
 }
 
 pub(super) fn count(value: Option<&Value>, range: &Range) -> Decided {
-    Ok((Reply::Int(of(value)?.map_or(0, |set| set.within(range).count()) as i64), None))
+    Ok((Reply::Int(of(value)?.map_or(0, |set| set.within(range, false).count()) as i64), None))
 }

@@ -1,12 +1,16 @@
 //! The connections there are, for `CLIENT LIST` and for the limit on their number.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::command::Spec;
 use super::frame::Protocol;
+use super::subscriptions::{Kind, Mailbox};
 
 /// All connections.
 #[derive(Debug)]
@@ -27,13 +31,15 @@ impl Clients {
     }
 
     /// Enters a connection from `address` to `local`; `None` if there are as many as may be.
-    pub(crate) fn enter(&self, address: String, local: String, unix: bool) -> Option<Arc<Client>> {
+    pub(crate) fn enter(&self, address: String, local: String, unix: bool, mailbox: Mailbox) -> Option<Arc<Client>> {
         let mut open = lock(&self.open);
         if open.clients.len() >= self.most {
             return None;
         }
         open.last_id += 1;
-        let client = Arc::new(Client { id: open.last_id, address, local, unix, since: Instant::now(), state: Mutex::default() });
+        let id = open.last_id;
+        let (since, state, listening) = (Instant::now(), Mutex::default(), AtomicBool::new(false));
+        let client = Arc::new(Client { id, address, local, unix, since, state, listening, mailbox });
         open.clients.insert(client.id, client.clone());
         Some(client)
     }
@@ -72,6 +78,9 @@ pub(crate) struct Client {
     since: Instant,
     /// Written by its own connection only, read by others for `CLIENT LIST`: a std::sync::Mutex, because nothing waits while holding it.
     state: Mutex<State>,
+    listening: AtomicBool,
+    /// What was published and waits for it.
+    pub(crate) mailbox: Mailbox,
 }
 
 /// What a client has told of itself, and what it did last.
@@ -82,12 +91,40 @@ pub(crate) struct State {
     pub(crate) library: Option<String>,
     pub(crate) library_version: Option<String>,
     pub(crate) last: Option<(&'static str, Instant)>,
+    /// Keys on which its next transaction depends, and what they were.
+    pub(crate) watched: Vec<(Bytes, u128)>,
+    channels: BTreeSet<Bytes>,
+    patterns: BTreeSet<Bytes>,
+}
+
+impl State {
+    /// What it listens to.
+    pub(crate) fn subscribed(&mut self, kind: Kind) -> &mut BTreeSet<Bytes> {
+        match kind {
+            Kind::Channel => &mut self.channels,
+            Kind::Pattern => &mut self.patterns,
+        }
+    }
+
+    /// How many channels and patterns it listens to.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.channels.len() + self.patterns.len()
+    }
 }
 
 impl Client {
     /// What can change.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    /// Whether it listens to anything.
+    pub(crate) fn is_listening(&self) -> bool {
+        self.listening.load(Relaxed)
+    }
+
+    pub(crate) fn set_listening(&self, listening: bool) {
+        self.listening.store(listening, Relaxed);
     }
 
     /// Remembers the command that it sent last.
@@ -103,7 +140,7 @@ impl Client {
         // Writing to a String cannot fail.
         let _ = writeln!(
             line,
-            "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub=0 psub=0 ssub=0 multi=-1 cmd={command} user=default redir=-1 resp={} \
+            "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub={} psub={} ssub=0 multi=-1 cmd={command} user=default redir=-1 resp={} \
              lib-name={} lib-ver={}",
             self.id,
             self.address,
@@ -111,7 +148,13 @@ impl Client {
             state.name.as_deref().unwrap_or_default(),
             self.since.elapsed().as_secs(),
             idle.elapsed().as_secs(),
-            if self.unix { 'U' } else { 'N' },
+            match (self.unix, state.subscriptions() > 0) {
+                (true, _) => 'U',
+                (false, true) => 'P',
+                (false, false) => 'N',
+            },
+            state.channels.len(),
+            state.patterns.len(),
             match state.protocol {
                 Protocol::Resp2 => 2,
                 Protocol::Resp3 => 3,
@@ -123,7 +166,8 @@ impl Client {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Takes a lock, whatever became of who had it before.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is inside is whole after every statement, so a panic elsewhere has not broken it.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -135,10 +179,11 @@ mod tests {
     #[test]
     fn a_place_that_is_left_can_be_taken_again() {
         let clients = Clients::new(1);
-        let first = clients.enter("a".into(), "b".into(), false).expect("there is a place");
-        assert!(clients.enter("c".into(), "b".into(), false).is_none());
+        let mailbox = || crate::redis::subscriptions::Subscriptions::default().mailbox();
+        let first = clients.enter("a".into(), "b".into(), false, mailbox()).expect("there is a place");
+        assert!(clients.enter("c".into(), "b".into(), false, mailbox()).is_none());
         clients.leave(&first);
-        let second = clients.enter("c".into(), "b".into(), true).expect("there is a place again");
+        let second = clients.enter("c".into(), "b".into(), true, mailbox()).expect("there is a place again");
         assert_eq!((second.id, clients.len()), (2, 1));
         assert_eq!(clients.describe(Some(&[1, -5])), "");
         assert!(clients.describe(None).starts_with("id=2 addr=c laddr=b name= age=0 idle=0 flags=U db=0 "));

@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::Sessions;
-use super::command::{self, Plan};
+use super::command::{self, Plan, Transaction};
 use super::context::{Context, Front};
-use super::frame::{Incoming, Limits, Parser, ProtocolError, Request, Value};
+use super::frame::{Incoming, Limits, Parser, Protocol, ProtocolError, Request, Value};
 use super::output::Output;
 use super::window::Window;
 
@@ -55,6 +55,9 @@ where
     let mut input = BytesMut::new();
     let mut output = Output::new(context.front.clone());
     let mut window = Window::new();
+    let mut transaction = Transaction::default();
+    // What comes after a change of what it listens to depends on it.
+    let mut is_changing = false;
     // Read, but something before it has to be finished first.
     let mut next: Option<(Plan, usize)> = None;
     let mut ending = None;
@@ -65,8 +68,12 @@ where
         while !matches!(ending, Some(Ending::Now | Ending::Refused)) && output.has_room() {
             let (plan, bytes) = match next.take() {
                 Some(next) => next,
+                None if is_changing && !window.is_empty() => break,
                 None => match parser.next(&mut input) {
-                    Ok(Some(incoming)) => read(incoming, context),
+                    Ok(Some(incoming)) => {
+                        let (plan, bytes) = read(incoming, context);
+                        (transaction.admit(plan, bytes), bytes)
+                    }
                     Ok(None) => {
                         hungry = true;
                         break;
@@ -75,6 +82,7 @@ where
                 },
             };
             let access = plan.access();
+            is_changing = matches!(plan, Plan::Subscription(_));
             if !window.admits(access, bytes) {
                 next = Some((plan, bytes));
                 break;
@@ -99,6 +107,16 @@ where
             }
             output.push(&value, context.client.state().protocol);
             moved = true;
+        }
+        while window.is_empty()
+            && context.client.is_listening()
+            && output.has_room()
+            && let Some(message) = context.client.mailbox.take()
+        {
+            if output.is_empty() {
+                progress = Instant::now();
+            }
+            output.push(&message, context.client.state().protocol);
         }
         if moved && !hungry {
             // All that are ready leave in one write.
@@ -134,6 +152,10 @@ where
         tokio::select! {
             biased;
             () = window.wait(), if !window.is_empty() && room => {}
+            () = context.client.mailbox.lost(), if context.client.is_listening() => {
+                return debug!(client = context.client.id, "a client did not read what it listens to");
+            }
+            () = context.client.mailbox.news(), if context.client.is_listening() && window.is_empty() && room => {}
             // Not `write_buf`, which makes a vectored write of a single piece: that costs the kernel more.
             written = writer.write(&output.bytes), if waiting => match written {
                 Ok(written) if written > 0 => {
@@ -166,13 +188,16 @@ fn read<S: Sessions>(incoming: Incoming<'_>, context: &Context<S>) -> (Plan, usi
         Incoming::TooLarge { size, one: true } => CommandError::TooLarge { size, limit: context.front.settings.max_bytes }.to_string(),
         Incoming::TooLarge { size, one: false } => format!("ERR request of {size} bytes or more is larger than what is served at once"),
     };
-    (Plan::Answer(Value::Error(error.into())), 0)
+    (Plan::Rejected(Value::Error(error.into())), 0)
 }
 
 fn plan<S: Sessions>(request: &Request<'_>, context: &Context<S>) -> Plan {
     // A clock before 1970 makes every absolute time one in the future.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-    let (command, plan) = command::plan(request, now);
+    let (command, mut plan) = command::plan(request, now);
+    if context.client.is_listening() && context.client.state().protocol == Protocol::Resp2 {
+        plan = plan.while_listening(command.map(|(_, spec)| spec));
+    }
     let statistics = &context.front.statistics;
     statistics.commands.fetch_add(1, Relaxed);
     match command {
@@ -212,6 +237,7 @@ pub(crate) struct Entered(pub(crate) Arc<Front>, pub(crate) Arc<super::clients::
 
 impl Drop for Entered {
     fn drop(&mut self) {
+        self.0.subscriptions.end(&self.1);
         self.0.clients.leave(&self.1);
         self.0.statistics.connected.decrement(1.0);
     }

@@ -8,8 +8,10 @@ use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
 use super::clients::{Client, Clients};
 use super::command::commands;
+use super::notify::Notify;
 use super::output::Pool;
 use super::server::Settings;
+use super::subscriptions::Subscriptions;
 
 /// The Redis version whose replies and texts are served, and which is told to clients.
 pub(crate) const REDIS_VERSION: &str = "7.0.15";
@@ -27,6 +29,10 @@ pub(crate) struct Front {
     pub(crate) clients: Clients,
     /// Memory for replies that wait to be read.
     pub(crate) pool: Pool,
+    /// Who listens to what is published.
+    pub(crate) subscriptions: Subscriptions,
+    /// What they are told of what happens to keys.
+    pub(crate) notify: Notify,
     /// For `INFO` and the metrics.
     pub(crate) statistics: Statistics,
 }
@@ -39,6 +45,8 @@ impl Front {
             started: Instant::now(),
             run_id: format!("{:032x}{:08x}", rand::random::<u128>(), rand::random::<u32>()),
             pool: Pool::default(),
+            subscriptions: Subscriptions::default(),
+            notify: Notify::default(),
             statistics: Statistics::new(),
         }
     }
@@ -63,6 +71,8 @@ pub(crate) struct Statistics {
     pub(crate) connected: Gauge,
     /// As `rejected`.
     pub(crate) rejections: Counter,
+    /// Messages that no client got because this front door fell behind.
+    pub(crate) missed: Counter,
 }
 
 impl Statistics {
@@ -70,6 +80,7 @@ impl Statistics {
         describe_counter!("holdfast_redis_commands_total", "Commands that came over the Redis protocol, by name");
         describe_counter!("holdfast_redis_errors_total", "Commands over the Redis protocol that were answered with an error");
         describe_counter!("holdfast_redis_rejected_connections_total", "Connections over the Redis protocol beyond the limit");
+        describe_counter!("holdfast_redis_missed_messages_total", "Published messages and notifications that this member's clients missed");
         describe_gauge!("holdfast_redis_connections", "Open connections over the Redis protocol");
         Statistics {
             accepted: AtomicU64::new(0),
@@ -80,6 +91,7 @@ impl Statistics {
             errors: counter!("holdfast_redis_errors_total"),
             connected: gauge!("holdfast_redis_connections"),
             rejections: counter!("holdfast_redis_rejected_connections_total"),
+            missed: counter!("holdfast_redis_missed_messages_total"),
         }
     }
 }

@@ -9,12 +9,17 @@ mod command;
 mod connection;
 mod context;
 mod frame;
+mod notify;
 mod output;
 mod server;
+mod subscriptions;
 mod window;
 
 use bytes::Bytes;
 use holdfast_core::{Command, CommandError, Reply, ScanPage};
+use tokio::sync::broadcast;
+
+use crate::broadcast::Broadcast;
 
 pub use server::{Server, ServerError, Settings};
 
@@ -29,6 +34,18 @@ pub trait Sessions: Clone + Send + Sync + 'static {
 
     /// One step of a scan over all keys: 0 to begin, then the cursor of the page before. `count` is a wish.
     fn scan(&self, cursor: u64, count: usize) -> impl Future<Output = Result<ScanPage, CommandError>> + Send;
+
+    /// Tells clients of all members what one of them publishes; each member at most once.
+    ///
+    /// # Errors
+    /// When nobody is told: this member is not in the view, or another one takes nothing.
+    fn publish(&self, channel: Bytes, payload: Bytes) -> Result<(), CommandError>;
+
+    /// From now on this member hears of what happens to keys, as far as it belongs to these classes ([`holdfast_core::NoticeClass::bit`]).
+    fn want_notices(&self, classes: u16);
+
+    /// Listens to what is told to many; `None` if the member has ended.
+    fn listen(&self) -> Option<broadcast::Receiver<Broadcast>>;
 
     /// What this member is and holds. Waits for nobody, because `INFO` must not.
     fn counts(&self) -> Counts;

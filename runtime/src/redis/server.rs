@@ -9,14 +9,15 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{info, warn};
 
 use super::Sessions;
 use super::connection::{self, Entered, linger};
 use super::context::{Context, Front};
+use crate::broadcast::Broadcast;
 use crate::socket::{EVERYBODY, Socket, SocketError};
 
 /// Redis' own default. An application has some dozen.
@@ -120,6 +121,7 @@ impl Server {
     pub async fn run<S: Sessions>(self, sessions: S, shutdown: CancellationToken) {
         let Server { front, tcp, socket } = self;
         info!(address = %front.settings.listen, socket = ?front.settings.socket, "the Redis protocol is served");
+        let distributor = sessions.listen().map(|told| AbortOnDropHandle::new(tokio::spawn(distribute(told, front.clone()))));
         let host = Host {
             sessions,
             front,
@@ -164,6 +166,22 @@ impl Server {
             host.cut.cancel();
             host.clients.wait().await;
         }
+        drop(distributor);
+    }
+}
+
+/// Hands what is told to many to the clients that listen.
+async fn distribute(mut told: broadcast::Receiver<Broadcast>, front: Arc<Front>) {
+    loop {
+        match told.recv().await {
+            Ok(Broadcast::Published { channel, payload }) => front.subscriptions.deliver(&channel, &payload),
+            Ok(Broadcast::Noticed { key, notice }) => front.notify.tell(&key, notice, &front.subscriptions),
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                front.statistics.missed.increment(missed);
+                warn!(missed, "clients missed what was published: this member had too much to do");
+            }
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
     }
 }
 
@@ -184,7 +202,7 @@ impl<S: Sessions> Host<S> {
         W: AsyncWrite + Unpin + Send + 'static,
     {
         let statistics = &self.front.statistics;
-        let Some(client) = self.front.clients.enter(address, local, unix) else {
+        let Some(client) = self.front.clients.enter(address, local, unix, self.front.subscriptions.mailbox()) else {
             statistics.rejected.fetch_add(1, Relaxed);
             statistics.rejections.increment(1);
             // Told for as long as it does not cost much; a flood beyond that is only closed.

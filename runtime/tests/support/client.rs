@@ -73,7 +73,7 @@ fn elements(bytes: &[u8], at: usize) -> Option<(Range<usize>, usize)> {
     let (end, count) = match bytes[at] {
         b'+' | b'-' | b':' | b'_' | b'#' | b',' => (line_end, 0),
         b'$' | b'=' => (line_end + usize::try_from(number()).map_or(0, |length| length + 2), 0),
-        b'*' | b'~' => (line_end, usize::try_from(number()).unwrap_or(0)),
+        b'*' | b'~' | b'>' => (line_end, usize::try_from(number()).unwrap_or(0)),
         b'%' => (line_end, 2 * usize::try_from(number()).expect("a length")),
         other => panic!("`{}` begins no reply", char::from(other)),
     };

@@ -1,13 +1,16 @@
 //! Sessions in the memory of this process, with the core's meaning of commands: a cluster of one member that never fails.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use holdfast_core::value::{Value, apply, decide};
+use holdfast_core::value::{Notices, Value, apply, decide_noticed};
 use holdfast_core::{Command, CommandError, Reply, ScanPage, ScanPart};
+use holdfast_runtime::broadcast::Broadcast;
 use holdfast_runtime::redis::{Counts, Sessions};
+use tokio::sync::broadcast;
 
 /// The sessions.
 #[derive(Clone)]
@@ -15,6 +18,8 @@ pub(crate) struct Memory {
     values: Arc<Mutex<HashMap<Bytes, Value>>>,
     begin: Instant,
     max_bytes: u64,
+    told: broadcast::Sender<Broadcast>,
+    wanted: Arc<AtomicU16>,
     /// How long each command takes, as if keepers had to be asked.
     pub(crate) delay: Duration,
 }
@@ -22,7 +27,8 @@ pub(crate) struct Memory {
 impl Memory {
     /// None yet.
     pub(crate) fn new(max_bytes: u64) -> Memory {
-        Memory { values: Arc::default(), begin: Instant::now(), max_bytes, delay: Duration::ZERO }
+        let (told, wanted) = (broadcast::channel(1000).0, Arc::default());
+        Memory { values: Arc::default(), begin: Instant::now(), max_bytes, told, wanted, delay: Duration::ZERO }
     }
 
     /// Forgets all.
@@ -43,9 +49,14 @@ impl Sessions for Memory {
         let now = self.now();
         let mut values = self.values.lock().expect("no test panics with it");
         let mut value = values.remove(&key).filter(|value| !value.is_expired(now));
-        let (reply, change) = decide(value.as_ref(), &command, now, self.max_bytes);
+        let mut notices = Notices::wanted(self.wanted.load(Relaxed));
+        let (reply, change) = decide_noticed(value.as_ref(), &command, now, self.max_bytes, &mut notices);
         if let Some(change) = change {
             apply(&mut value, change, now);
+        }
+        for notice in notices.into_list() {
+            // Whether anybody listens.
+            let _ = self.told.send(Broadcast::Noticed { key: key.clone(), notice });
         }
         if let Some(value) = value {
             values.insert(key, value);
@@ -61,6 +72,19 @@ impl Sessions for Memory {
         keys.sort_unstable();
         let next = keys.get(count).map(|(at, _)| *at);
         Ok(ScanPage::merge(vec![ScanPart { epoch: 1, keys, next }]))
+    }
+
+    fn publish(&self, channel: Bytes, payload: Bytes) -> Result<(), CommandError> {
+        let _ = self.told.send(Broadcast::Published { channel, payload });
+        Ok(())
+    }
+
+    fn want_notices(&self, classes: u16) {
+        self.wanted.store(classes, Relaxed);
+    }
+
+    fn listen(&self) -> Option<broadcast::Receiver<Broadcast>> {
+        Some(self.told.subscribe())
     }
 
     fn counts(&self) -> Counts {

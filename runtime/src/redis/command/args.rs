@@ -48,7 +48,8 @@ impl<'a> Args<'a> {
         self.at_most(index, "pattern", MAX_PATTERN)
     }
 
-    fn at_most(&self, index: usize, what: &str, limit: usize) -> Result<Bytes, Refusal> {
+    /// The argument at `index`, if it is not longer than `limit`.
+    pub(super) fn at_most(&self, index: usize, what: &str, limit: usize) -> Result<Bytes, Refusal> {
         let length = self.get(index).len();
         if length > limit {
             return Err(Refusal::new(format!("ERR {what} of {length} bytes is larger than {limit}")));
@@ -73,11 +74,15 @@ impl<'a> Args<'a> {
 
 /// Why a request is not carried out: the text of the error.
 #[derive(Debug)]
-pub(super) struct Refusal(Cow<'static, [u8]>);
+pub(crate) struct Refusal(Cow<'static, [u8]>);
 
 impl Refusal {
     pub(super) const SYNTAX: Refusal = Refusal::fixed("ERR syntax error");
     pub(super) const NOT_AN_INTEGER: Refusal = Refusal::fixed("ERR value is not an integer or out of range");
+
+    /// What cannot be one step, as its keys may have several owners.
+    pub(super) const ACROSS_KEYS: Refusal =
+        Refusal::fixed("CROSSSLOT a transaction that depends on WATCH is one step on one key: watch only the key that it reads and writes");
 
     pub(super) const fn fixed(text: &'static str) -> Refusal {
         Refusal(Cow::Borrowed(text.as_bytes()))

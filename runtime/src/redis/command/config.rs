@@ -1,4 +1,6 @@
-//! `CONFIG GET`: those of Redis' settings that have a true value here. None of them can be set: the SessionCluster says what is so.
+//! `CONFIG`: those of Redis' settings that have a true value here. Which keyspace notifications are wanted can be set; all else is as the SessionCluster says.
+
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use holdfast_core::glob;
@@ -10,60 +12,148 @@ use super::table::Spec;
 use crate::redis::Sessions;
 use crate::redis::context::Context;
 use crate::redis::frame::Value;
+use crate::redis::notify::Invalid;
 
 pub(super) const COMMANDS: &[Spec] = &[Spec::server("config", -2, |args| Err(Refusal::arity(args.name))).with(&[
     Spec::server("config|get", -3, get),
-    Spec::server("config|help", 2, |_| {
-        Ok(help("CONFIG", &["GET <pattern>", "    Return parameters matching the glob-like <pattern> and their values."]))
-    }),
+    Spec::server("config|set", -4, set),
+    Spec::server("config|resetstat", 2, |_| Ok(Plan::Config(Action::ResetStatistics))),
+    Spec::server("config|rewrite", 2, |_| Err(Refusal::fixed("ERR The server is running without a config file"))),
+    Spec::server("config|help", 2, |_| Ok(help("CONFIG", HELP))),
 ])];
+
+const HELP: &[&str] = &[
+    "GET <pattern>",
+    "    Return parameters matching the glob-like <pattern> and their values.",
+    "SET notify-keyspace-events <classes>",
+    "    Set which keyspace notifications the clients of this member are told.",
+    "RESETSTAT",
+    "    Reset statistics reported by the INFO command.",
+];
+
+/// What can be set.
+const NOTIFY: &str = "notify-keyspace-events";
+
+/// The settings that have a true value here.
+const SETTINGS: [&str; 12] = [
+    "appendonly",
+    "bind",
+    "databases",
+    "maxclients",
+    "maxmemory",
+    "maxmemory-policy",
+    NOTIFY,
+    "port",
+    "save",
+    "timeout",
+    "unixsocket",
+    "unixsocketperm",
+];
+
+/// The most letters of a setting.
+const MOST_LETTERS: usize = 64;
 
 /// The most patterns in one request: each is held against every setting.
 const MOST_PATTERNS: usize = 64;
 
-/// What names of settings are asked for.
-pub(crate) struct Patterns(Vec<Bytes>);
+/// A subcommand of `CONFIG`.
+pub(crate) enum Action {
+    /// `GET` of the settings with these names.
+    Get(Vec<Bytes>),
+    /// `SET` of the keyspace notifications that are wanted.
+    Notify(Bytes),
+    /// What was counted is forgotten.
+    ResetStatistics,
+}
 
 fn get(args: &Args<'_>) -> Result<Plan, Refusal> {
     let patterns: Vec<Bytes> = (2..args.len()).map(|index| args.pattern(index)).collect::<Result<_, _>>()?;
     if patterns.len() > MOST_PATTERNS {
         return Err(Refusal::new(format!("ERR more than {MOST_PATTERNS} patterns")));
     }
-    Ok(Plan::Config(Patterns(patterns)))
+    Ok(Plan::Config(Action::Get(patterns)))
 }
 
-impl Patterns {
+/// As in Redis: all names are looked at before any of them is set.
+fn set(args: &Args<'_>) -> Result<Plan, Refusal> {
+    if !args.len().is_multiple_of(2) {
+        return Err(Refusal::arity(args.name));
+    }
+    let mut wanted = None;
+    for index in (2..args.len()).step_by(2) {
+        if args.is(index, NOTIFY) {
+            if wanted.replace(args.at_most(index + 1, "value", MOST_LETTERS)?).is_some() {
+                return Err(failed(NOTIFY.as_bytes(), "duplicate parameter"));
+            }
+        } else if SETTINGS.iter().any(|name| args.is(index, name)) {
+            return Err(failed(args.get(index), "can't set immutable config"));
+        } else {
+            return Err(Refusal::quoting("ERR Unknown option or number of arguments for CONFIG SET - '", args.get(index), "'"));
+        }
+    }
+    Ok(Plan::Config(Action::Notify(wanted.ok_or(Refusal::SYNTAX)?)))
+}
+
+fn failed(name: &[u8], why: &str) -> Refusal {
+    Refusal::quoting("ERR CONFIG SET failed (possibly related to argument '", name, &format!("') - {why}"))
+}
+
+impl Action {
     pub(super) fn run<S: Sessions>(self, context: &Context<S>) -> Value {
-        let settings = &context.front.settings;
-        let socket = settings.socket.as_ref().map(|socket| socket.display().to_string());
-        let all: [(&'static str, String); 12] = [
-            ("appendonly", "no".into()),
-            ("bind", settings.listen.ip().to_string()),
-            ("databases", "1".into()),
-            ("maxclients", settings.max_clients.to_string()),
-            // No limit on all values together, and nothing is ever dropped to make room.
-            ("maxmemory", "0".into()),
-            ("maxmemory-policy", "noeviction".into()),
-            ("notify-keyspace-events", String::new()),
-            ("port", settings.listen.port().to_string()),
-            ("save", String::new()),
-            // Idle connections are never closed.
-            ("timeout", "0".into()),
-            ("unixsocket", socket.unwrap_or_default()),
-            ("unixsocketperm", "777".into()),
-        ];
-        let mut found: Vec<(Bytes, String)> = Vec::new();
-        for pattern in self.0 {
-            let literal = !pattern.iter().any(|byte| b"[*?".contains(byte));
-            for (name, value) in &all {
-                let fits =
-                    if literal { pattern.eq_ignore_ascii_case(name.as_bytes()) } else { glob::matches_name(&pattern, name.as_bytes()) };
-                if fits && !found.iter().any(|(before, _)| before.eq_ignore_ascii_case(name.as_bytes())) {
-                    // As in Redis: a name comes back as it was spelled, a pattern does not.
-                    found.push((if literal { pattern.clone() } else { Bytes::from_static(name.as_bytes()) }, value.clone()));
+        match self {
+            Action::Get(patterns) => found(patterns, context),
+            Action::Notify(wanted) => match context.front.notify.set(&wanted) {
+                Ok(classes) => {
+                    context.sessions.want_notices(classes);
+                    Value::OK
                 }
+                Err(Invalid) => failed(NOTIFY.as_bytes(), "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.").into(),
+            },
+            Action::ResetStatistics => {
+                let statistics = &context.front.statistics;
+                for count in [&statistics.accepted, &statistics.rejected, &statistics.commands] {
+                    count.store(0, Relaxed);
+                }
+                Value::OK
             }
         }
-        Value::Map(found.into_iter().map(|(name, value)| (Value::Bulk(name), Value::Bulk(value.into()))).collect())
     }
+}
+
+/// All settings, in the order of [`SETTINGS`].
+fn values<S: Sessions>(context: &Context<S>) -> [String; SETTINGS.len()] {
+    let settings = &context.front.settings;
+    let socket = settings.socket.as_ref().map(|socket| socket.display().to_string());
+    [
+        "no".into(),
+        settings.listen.ip().to_string(),
+        "1".into(),
+        settings.max_clients.to_string(),
+        // No limit on all values together, and nothing is ever dropped to make room.
+        "0".into(),
+        "noeviction".into(),
+        context.front.notify.text(),
+        settings.listen.port().to_string(),
+        String::new(),
+        // Idle connections are never closed.
+        "0".into(),
+        socket.unwrap_or_default(),
+        "777".into(),
+    ]
+}
+
+fn found<S: Sessions>(patterns: Vec<Bytes>, context: &Context<S>) -> Value {
+    let values = values(context);
+    let mut found: Vec<(Bytes, String)> = Vec::new();
+    for pattern in patterns {
+        let literal = !pattern.iter().any(|byte| b"[*?".contains(byte));
+        for (name, value) in SETTINGS.iter().zip(&values) {
+            let fits = if literal { pattern.eq_ignore_ascii_case(name.as_bytes()) } else { glob::matches_name(&pattern, name.as_bytes()) };
+            if fits && !found.iter().any(|(before, _)| before.eq_ignore_ascii_case(name.as_bytes())) {
+                // As in Redis: a name comes back as it was spelled, a pattern does not.
+                found.push((if literal { pattern.clone() } else { Bytes::from_static(name.as_bytes()) }, value.clone()));
+            }
+        }
+    }
+    Value::Map(found.into_iter().map(|(name, value)| (Value::Bulk(name), Value::Bulk(value.into()))).collect())
 }

@@ -79,8 +79,8 @@ fn auth(args: &Args<'_>) -> Result<Plan, Refusal> {
 
 fn ping(args: &Args<'_>) -> Result<Plan, Refusal> {
     match args.len() {
-        1 => Ok(Plan::Answer(Value::Status("PONG"))),
-        2 => Ok(Plan::Answer(Value::Bulk(args.bytes(1)))),
+        1 => Ok(Plan::Ping(None)),
+        2 => Ok(Plan::Ping(Some(args.bytes(1)))),
         _ => Err(Refusal::arity(args.name)),
     }
 }
@@ -110,9 +110,11 @@ impl Change {
                 greeting(context.client.id, state.protocol)
             }
             Change::Reset => {
+                context.front.subscriptions.end(&context.client);
                 let mut state = context.client.state();
                 state.protocol = Protocol::Resp2;
                 state.name = None;
+                state.watched.clear();
                 Value::Status("RESET")
             }
         }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use holdfast_core::{Command, Reply};
+use holdfast_core::{Command, Reply, ValueType};
 
 use super::args::{Args, Refusal};
-use super::keys::{MOST_BYTES, too_much};
+use super::many::{MOST_BYTES, too_much};
 use super::table::Spec;
 use super::{Plan, plain};
 use crate::redis::frame::Value;
@@ -18,11 +18,13 @@ pub(super) const COMMANDS: &[Spec] = &[
     Spec::read("hgetall", 2, |args| all(args, plain)),
     Spec::read("hkeys", 2, |args| all(args, names)),
     Spec::read("hvals", 2, |args| all(args, values)),
-    Spec::read("hlen", 2, |args| all(args, count)),
+    Spec::read("hlen", 2, |args| Plan::one(args, Command::Length { kind: ValueType::Hash }, plain)),
+    Spec::read("hstrlen", 3, |args| field(args, length)),
     Spec::write("hset", -4, |args| hset(args, plain)),
     Spec::write("hmset", -4, |args| hset(args, done)),
     Spec::write("hsetnx", 4, hsetnx),
     Spec::write("hdel", -3, hdel),
+    Spec::write("hincrby", 4, |args| Plan::one(args, Command::HashIncrement { field: args.bytes(2), by: args.integer(3)? }, plain)),
 ];
 
 fn field(args: &Args<'_>, answer: fn(Reply) -> Value) -> Result<Plan, Refusal> {
@@ -105,9 +107,9 @@ fn values(reply: Reply) -> Value {
     }
 }
 
-fn count(reply: Reply) -> Value {
+fn length(reply: Reply) -> Value {
     match reply {
-        Reply::Map(pairs) => Value::Int(pairs.len() as i64),
+        Reply::Array(values) => Value::Int(values.iter().flatten().map(Bytes::len).sum::<usize>() as i64),
         other => plain(other),
     }
 }

@@ -18,6 +18,8 @@ pub(super) const COMMANDS: &[Spec] = &[
     Spec::read("scan", -2, scan).of_no_key(),
     Spec::read("keys", 2, |args| Ok(Plan::Listing(Listing::Keys { pattern: args.pattern(1)? }))).of_no_key(),
     Spec::read("dbsize", 1, |_| Ok(Plan::Listing(Listing::Size))).of_no_key(),
+    Spec::write("flushdb", -1, flush).of_no_key(),
+    Spec::write("flushall", -1, flush).of_no_key(),
 ];
 
 /// The most keys in one page, whatever `COUNT` wishes.
@@ -27,7 +29,7 @@ const PAGE: usize = 1000;
 const MOST_KEYS: usize = 100_000;
 const MOST_BYTES: usize = 16 << 20;
 
-/// How long `KEYS` and `DBSIZE` may go from page to page.
+/// How long `KEYS`, `DBSIZE` and `FLUSHDB` may go from page to page.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// How many sessions are asked for their type at the same time.
@@ -53,6 +55,8 @@ pub(crate) enum Listing {
     },
     /// How many there are.
     Size,
+    /// All of them go. Those that come meanwhile may stay.
+    Flush,
 }
 
 /// A type that a scan is asked for.
@@ -106,6 +110,15 @@ fn cursor(text: &[u8]) -> Option<u64> {
     Some(if negative { number.wrapping_neg() } else { number })
 }
 
+/// When all is gone is when it is answered, whatever is said about that.
+fn flush(args: &Args<'_>) -> Result<Plan, Refusal> {
+    match args.len() {
+        1 => Ok(Plan::Listing(Listing::Flush)),
+        2 if args.is(1, "sync") || args.is(1, "async") => Ok(Plan::Listing(Listing::Flush)),
+        _ => Err(Refusal::SYNTAX),
+    }
+}
+
 impl Listing {
     pub(super) async fn run<S: Sessions>(self, sessions: &S) -> Value {
         match self {
@@ -115,6 +128,7 @@ impl Listing {
             },
             Listing::Keys { pattern } => in_time("KEYS", keys(&pattern, sessions)).await,
             Listing::Size => in_time("DBSIZE", size(sessions)).await,
+            Listing::Flush => in_time("FLUSHDB", flushed(sessions)).await,
         }
     }
 }
@@ -190,6 +204,24 @@ async fn size<S: Sessions>(sessions: &S) -> Result<Value, Refusal> {
         cursor = page.cursor;
         if cursor == 0 {
             return Ok(Value::Int(count as i64));
+        }
+    }
+}
+
+async fn flushed<S: Sessions>(sessions: &S) -> Result<Value, Refusal> {
+    let mut cursor = 0;
+    loop {
+        let page = sessions.scan(cursor, PAGE).await.map_err(|error| Refusal::new(error.to_string()))?;
+        let delete = |key| sessions.execute(key, Command::Delete);
+        let mut replies = stream::iter(page.keys).map(delete).buffer_unordered(AT_ONCE);
+        while let Some(reply) = replies.next().await {
+            if let Reply::Error(error) = reply {
+                return Err(Refusal::new(error.to_string()));
+            }
+        }
+        cursor = page.cursor;
+        if cursor == 0 {
+            return Ok(Value::OK);
         }
     }
 }

@@ -11,8 +11,15 @@ mod info;
 mod introspection;
 mod keys;
 mod listing;
+mod many;
+mod number;
+mod pubsub;
+mod rename;
+mod sets;
+mod sorted_sets;
 mod strings;
 mod table;
+mod transaction;
 
 use std::future::ready;
 
@@ -25,12 +32,16 @@ use super::context::Context;
 use super::frame::{Request, Value};
 use super::window::Access;
 use args::{Args, Refusal};
+use many::Many;
 pub(crate) use table::{Spec, commands};
+pub(crate) use transaction::Transaction;
 
 /// A command, read and found well-formed.
 pub(crate) enum Plan {
     /// The answer depends on nothing.
     Answer(Value),
+    /// Likewise, to what is no command at all: a transaction that it is part of is not carried out.
+    Rejected(Value),
     /// One operation on one session.
     One {
         /// The session.
@@ -41,17 +52,40 @@ pub(crate) enum Plan {
         answer: Box<dyn FnOnce(Reply) -> Value + Send>,
     },
     /// The same operation on many sessions.
-    Many(keys::Many),
+    Many(Many),
+    /// A value gets another key.
+    Rename(rename::Rename),
     /// All sessions.
     Listing(listing::Listing),
+    /// What a client says about its transaction; a connection makes one of the next three of it.
+    Transaction(transaction::Step),
+    /// A whole transaction.
+    Exec(transaction::Exec),
+    /// Keys on which the next one depends.
+    Watch(Vec<Bytes>),
+    /// It depends on none, and what was begun is called off.
+    Unwatch,
+    /// A message for all who listen.
+    Publish {
+        /// Where.
+        channel: Bytes,
+        /// What.
+        payload: Bytes,
+    },
+    /// What the connection listens to.
+    Subscription(pubsub::Change),
+    /// Who listens to what.
+    Subscribed(pubsub::Question),
+    /// `PING`, whose answer depends on whether the connection listens.
+    Ping(Option<Bytes>),
     /// What the connection is like.
     Connection(connection::Change),
     /// What connections there are.
     Client(client::Action),
     /// `INFO`.
     Info(info::Sections),
-    /// `CONFIG GET`.
-    Config(config::Patterns),
+    /// `CONFIG`.
+    Config(config::Action),
     /// The last answer of this connection.
     Last(Value),
     /// The last one, too, and the client has to be told although it may be sending.
@@ -66,11 +100,38 @@ impl Plan {
         Ok(Plan::One { key: args.key(1)?, command, answer: Box::new(answer) })
     }
 
+    /// Whether the connection begins anew.
+    fn is_reset(&self) -> bool {
+        matches!(self, Plan::Connection(connection::Change::Reset))
+    }
+
+    /// What it asks of keys, if it is about some keys only.
+    fn into_parts(self) -> Result<Many, Box<Plan>> {
+        match self {
+            Plan::Answer(value) => Ok(Many::new(Vec::new(), |_| value)),
+            Plan::One { key, command, answer } => {
+                let only = |replies: Vec<Reply>| answer(replies.into_iter().next().unwrap_or(Reply::Nil));
+                Ok(Many::new(vec![(key, command)], only))
+            }
+            Plan::Many(many) => Ok(many),
+            other => Err(Box::new(other)),
+        }
+    }
+
+    /// The same for a connection that listens and has only one kind of replies, so that most of them would be taken for messages.
+    pub(crate) fn while_listening(self, spec: Option<&Spec>) -> Plan {
+        match spec {
+            Some(spec) if !pubsub::is_allowed(spec.name) => Plan::Rejected(pubsub::refusal(spec.name).into()),
+            _ => self,
+        }
+    }
+
     /// What has to be finished before it may begin.
     pub(crate) fn access(&self) -> Access {
         match self {
-            Plan::Answer(_) => Access::Nothing,
+            Plan::Answer(_) | Plan::Ping(_) => Access::Nothing,
             Plan::One { key, .. } => Access::key(key),
+            Plan::Exec(exec) => exec.access(),
             _ => Access::Everything,
         }
     }
@@ -82,32 +143,51 @@ pub(crate) fn plan(request: &Request<'_>, now: i64) -> (Option<(usize, &'static 
     let Some((index, command)) = table::find(name) else {
         // A browser, made to send a request here by a page that its user opened: the lines of its body would run as typed commands.
         let browser = name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:");
-        return (None, if browser { Plan::Drop } else { Plan::Answer(Refusal::unknown_command(request).into()) });
+        return (None, if browser { Plan::Drop } else { Plan::Rejected(Refusal::unknown_command(request).into()) });
     };
     let spec = match request.len() {
         1 => Some(command),
         _ => command.subcommand(request.get(1)),
     };
-    let Some(spec) = spec else { return (None, Plan::Answer(Refusal::unknown_subcommand(command, request).into())) };
+    let Some(spec) = spec else { return (None, Plan::Rejected(Refusal::unknown_subcommand(command, request).into())) };
     let plan = match spec.allows(request.len()) {
-        true => (spec.parse)(&Args::new(request, spec.name, now)),
-        false => Err(Refusal::arity(spec.name)),
+        true => (spec.parse)(&Args::new(request, spec.name, now)).unwrap_or_else(|refusal| Plan::Answer(refusal.into())),
+        false if spec.name == "exec" => {
+            let why = "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command";
+            Plan::Transaction(transaction::Step::Abort(Refusal::fixed(why)))
+        }
+        false => Plan::Rejected(Refusal::arity(spec.name).into()),
     };
-    (Some((index, spec)), plan.unwrap_or_else(|refusal| Plan::Answer(refusal.into())))
+    (Some((index, spec)), plan)
 }
 
 /// Carries out what was read.
 pub(crate) fn run<S: Sessions>(plan: Plan, context: &Context<S>) -> BoxFuture<'_, Value> {
     match plan {
-        Plan::Answer(value) | Plan::Last(value) | Plan::Refused(value) => Box::pin(ready(value)),
+        Plan::Answer(value) | Plan::Rejected(value) | Plan::Last(value) | Plan::Refused(value) => Box::pin(ready(value)),
         // By itself, because it is what nearly all requests are, and its future is a small one.
         Plan::One { key, command, answer } => Box::pin(async { answer(context.sessions.execute(key, command).await) }),
         Plan::Many(many) => Box::pin(many.run(&context.sessions)),
+        Plan::Rename(rename) => Box::pin(rename.run(&context.sessions)),
+        Plan::Exec(exec) => Box::pin(exec.run(context)),
+        Plan::Watch(keys) => Box::pin(transaction::watch(keys, context)),
+        Plan::Unwatch => {
+            context.client.state().watched.clear();
+            Box::pin(ready(Value::OK))
+        }
+        Plan::Publish { channel, payload } => Box::pin(ready(pubsub::publish(channel, payload, context))),
+        Plan::Subscription(change) => Box::pin(ready(change.run(context))),
+        Plan::Subscribed(question) => Box::pin(ready(question.run(context))),
+        Plan::Ping(text) => {
+            let protocol = context.client.state().protocol;
+            Box::pin(ready(pubsub::pong(text, protocol, context.client.is_listening())))
+        }
+        Plan::Transaction(_) => unreachable!("the connection makes something else of it"),
         Plan::Listing(listing) => Box::pin(listing.run(&context.sessions)),
         Plan::Connection(change) => Box::pin(ready(change.run(context))),
         Plan::Client(action) => Box::pin(ready(action.run(context))),
         Plan::Info(sections) => Box::pin(ready(sections.run(context))),
-        Plan::Config(patterns) => Box::pin(ready(patterns.run(context))),
+        Plan::Config(action) => Box::pin(ready(action.run(context))),
         Plan::Drop => unreachable!("the connection ends instead of running it"),
     }
 }

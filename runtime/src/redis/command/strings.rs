@@ -1,10 +1,11 @@
 //! Values that are one string of bytes: what most session libraries store.
 
-use holdfast_core::{Command, Condition, Expiry, Reply};
+use bytes::Bytes;
+use holdfast_core::{Command, CommandError, Condition, Expiry, Reply, ValueType};
 
 use super::args::{Args, Refusal};
 use super::expiry::{After, Unit, deadline};
-use super::keys::Many;
+use super::many::Many;
 use super::table::Spec;
 use super::{Plan, plain};
 use crate::redis::frame::Value;
@@ -20,6 +21,14 @@ pub(super) const COMMANDS: &[Spec] = &[
     Spec::write("getset", 3, getset),
     Spec::write("getex", -2, getex),
     Spec::write("getdel", 2, getdel),
+    Spec::read("getrange", 4, getrange),
+    Spec::read("substr", 4, getrange),
+    Spec::write("mset", -3, mset).of_pairs(),
+    Spec::write("append", 3, append),
+    Spec::write("incr", 2, |args| count_by(args, 1)),
+    Spec::write("decr", 2, |args| count_by(args, -1)),
+    Spec::write("incrby", 3, |args| count_by(args, args.integer(2)?)),
+    Spec::write("decrby", 3, decrby),
 ];
 
 fn get(args: &Args<'_>) -> Result<Plan, Refusal> {
@@ -27,15 +36,72 @@ fn get(args: &Args<'_>) -> Result<Plan, Refusal> {
 }
 
 fn mget(args: &Args<'_>) -> Result<Plan, Refusal> {
-    Ok(Plan::Many(Many::Values(args.keys(1)?)))
+    let parts = args.keys(1)?.into_iter().map(|key| (key, Command::Get)).collect();
+    Ok(Plan::Many(Many::new(parts, values)))
+}
+
+/// The values, null where there is no string.
+fn values(replies: Vec<Reply>) -> Value {
+    let mut values = Vec::with_capacity(replies.len());
+    for reply in replies {
+        values.push(match reply {
+            Reply::Bytes(value) => Value::Bulk(value),
+            Reply::Error(CommandError::WrongType) | Reply::Nil => Value::Null,
+            other => return plain(other),
+        });
+    }
+    Value::Array(values)
+}
+
+fn mset(args: &Args<'_>) -> Result<Plan, Refusal> {
+    if args.len().is_multiple_of(2) {
+        return Err(Refusal::arity(args.name));
+    }
+    let set = |index| {
+        Ok((
+            args.key(index)?,
+            Command::Set { value: args.bytes(index + 1), expiry: Expiry::Never, condition: Condition::Always, return_old: false },
+        ))
+    };
+    let parts = (1..args.len()).step_by(2).map(set).collect::<Result<_, _>>()?;
+    Ok(Plan::Many(Many::new(parts, |replies| plain(replies.into_iter().find(|reply| *reply != Reply::Ok).unwrap_or(Reply::Ok)))))
+}
+
+fn count_by(args: &Args<'_>, by: i64) -> Result<Plan, Refusal> {
+    Plan::one(args, Command::Increment { by }, plain)
+}
+
+fn decrby(args: &Args<'_>) -> Result<Plan, Refusal> {
+    let by = args.integer(2)?.checked_neg().ok_or(Refusal::fixed("ERR decrement would overflow"))?;
+    count_by(args, by)
+}
+
+fn append(args: &Args<'_>) -> Result<Plan, Refusal> {
+    Plan::one(args, Command::Append { value: args.bytes(2) }, plain)
+}
+
+fn getrange(args: &Args<'_>) -> Result<Plan, Refusal> {
+    let (from, to) = (args.integer(2)?, args.integer(3)?);
+    Plan::one(args, Command::Get, move |reply| match reply {
+        Reply::Bytes(bytes) => Value::Bulk(part(&bytes, from, to)),
+        Reply::Nil => Value::fixed(""),
+        other => plain(other),
+    })
+}
+
+/// From one byte to another, both included; negative ones count from the end.
+fn part(bytes: &Bytes, from: i64, to: i64) -> Bytes {
+    let length = bytes.len() as i64;
+    if from < 0 && to < 0 && from > to {
+        return Bytes::new();
+    }
+    let place = |at: i64| if at < 0 { length.saturating_add(at).max(0) } else { at };
+    let (from, to) = (place(from), place(to).min(length - 1));
+    if from > to { Bytes::new() } else { bytes.slice(from as usize..=to as usize) }
 }
 
 fn strlen(args: &Args<'_>) -> Result<Plan, Refusal> {
-    Plan::one(args, Command::Get, |reply| match reply {
-        Reply::Bytes(bytes) => Value::Int(bytes.len() as i64),
-        Reply::Nil => Value::Int(0),
-        other => plain(other),
-    })
+    Plan::one(args, Command::Length { kind: ValueType::String }, plain)
 }
 
 fn set(args: &Args<'_>) -> Result<Plan, Refusal> {

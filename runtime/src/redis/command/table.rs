@@ -3,7 +3,10 @@
 use std::sync::LazyLock;
 
 use super::args::{Args, Refusal};
-use super::{Plan, client, config, connection, expiry, hashes, info, introspection, keys, listing, strings};
+use super::{
+    Plan, client, config, connection, expiry, hashes, info, introspection, keys, listing, pubsub, rename, sets, sorted_sets, strings,
+    transaction,
+};
 
 /// What a command is like, in the terms of `COMMAND INFO`.
 pub(crate) struct Spec {
@@ -46,6 +49,16 @@ impl Spec {
         Spec { keys: [1, -1, 1], ..self }
     }
 
+    /// Every other argument is a key.
+    pub(super) const fn of_pairs(self) -> Spec {
+        Spec { keys: [1, -1, 2], ..self }
+    }
+
+    /// The next argument is a key, too.
+    pub(super) const fn of_two_keys(self) -> Spec {
+        Spec { keys: [1, 2, 1], ..self }
+    }
+
     /// It reads keys that it does not name.
     pub(super) const fn of_no_key(self) -> Spec {
         Spec { keys: [0, 0, 0], ..self }
@@ -72,12 +85,17 @@ impl Spec {
 }
 
 static TABLE: LazyLock<Vec<&'static Spec>> = LazyLock::new(|| {
-    let families: [&'static [Spec]; 10] = [
+    let families: [&'static [Spec]; 15] = [
         strings::COMMANDS,
         hashes::COMMANDS,
+        sets::COMMANDS,
+        sorted_sets::COMMANDS,
         keys::COMMANDS,
         expiry::COMMANDS,
+        rename::COMMANDS,
         listing::COMMANDS,
+        transaction::COMMANDS,
+        pubsub::COMMANDS,
         connection::COMMANDS,
         client::COMMANDS,
         info::COMMANDS,
@@ -96,7 +114,7 @@ pub(crate) fn commands() -> &'static [&'static Spec] {
 
 /// The command of this name and where it is in [`commands`].
 pub(super) fn find(name: &[u8]) -> Option<(usize, &'static Spec)> {
-    // The longest name has 9 letters; whatever is longer than this is not one.
+    // Whatever is longer than this is not one.
     let mut lower = [0; 16];
     let lower = lower.get_mut(..name.len())?;
     lower.copy_from_slice(name);

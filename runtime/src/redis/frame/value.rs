@@ -1,6 +1,7 @@
 //! A reply, and how RESP2 and RESP3 write it.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use holdfast_core::Score;
 
 /// The version of the protocol that a connection speaks, chosen by `HELLO`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,16 @@ pub(crate) enum Value {
     Map(Vec<(Value, Value)>),
     /// Text for people; a bulk in RESP2.
     Text(String),
+    /// A number with a point; a bulk in RESP2.
+    Double(Score),
+    /// Pairs in order: an array of two for each; without these in RESP2.
+    Pairs(Vec<(Value, Value)>),
+    /// No list; the null of RESP2 for lists.
+    NullArray,
+    /// What nobody has asked for: an array in RESP2.
+    Push(Vec<Value>),
+    /// Several replies to one command.
+    Several(Vec<Value>),
 }
 
 impl Value {
@@ -97,6 +108,38 @@ impl Value {
                     value.encode(protocol, out);
                 }
             }
+            Value::Double(number) => {
+                let text = double(number.get());
+                match protocol {
+                    Protocol::Resp2 => {
+                        header(out, b'$', text.len());
+                        line(out, text.as_bytes());
+                    }
+                    Protocol::Resp3 => {
+                        out.put_u8(b',');
+                        line(out, text.as_bytes());
+                    }
+                }
+            }
+            Value::Pairs(pairs) => {
+                header(out, b'*', if protocol == Protocol::Resp3 { pairs.len() } else { pairs.len() * 2 });
+                for (first, second) in pairs {
+                    if protocol == Protocol::Resp3 {
+                        header(out, b'*', 2);
+                    }
+                    first.encode(protocol, out);
+                    second.encode(protocol, out);
+                }
+            }
+            Value::NullArray => out.put_slice(match protocol {
+                Protocol::Resp2 => b"*-1\r\n",
+                Protocol::Resp3 => b"_\r\n",
+            }),
+            Value::Push(values) => {
+                header(out, if protocol == Protocol::Resp3 { b'>' } else { b'*' }, values.len());
+                values.iter().for_each(|value| value.encode(protocol, out));
+            }
+            Value::Several(values) => values.iter().for_each(|value| value.encode(protocol, out)),
             Value::Text(text) => match protocol {
                 Protocol::Resp2 => {
                     header(out, b'$', text.len());
@@ -110,6 +153,29 @@ impl Value {
             },
         }
     }
+}
+
+/// As C's `%.17g` writes it, which Redis uses; whole numbers without a point.
+fn double(number: f64) -> String {
+    if number.is_infinite() {
+        return if number > 0.0 { "inf".into() } else { "-inf".into() };
+    }
+    if number == number.trunc() && number.abs() < 1e17 {
+        // With the sign of a zero.
+        return format!("{number:.0}");
+    }
+    // Seventeen digits, of which those at the end that are zeros are left out.
+    let scientific = format!("{number:.16e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let trim = |text: &str| text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    if (-4..17).contains(&exponent) {
+        let digits = usize::try_from(16 - exponent).unwrap_or(0);
+        let text = format!("{number:.digits$}");
+        return if text.contains('.') { trim(&text) } else { text };
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", trim(mantissa), exponent.abs())
 }
 
 fn line(out: &mut BytesMut, bytes: &[u8]) {
