@@ -20,7 +20,7 @@ pub enum Where {
 /// In which schedules it shows that `rule` is broken, and in how many of them it does at the latest; nothing for a rule that others make up for.
 pub fn shows(rule: BrokenRule) -> Option<(Where, u64)> {
     use BrokenRule as Rule;
-    use Kind::{Brink, Churn, Expiry, Flood, Hunt, Mixed, Modes, Narrow, Places, Trade, Wide};
+    use Kind::{Brink, Churn, Expiry, Flood, Hunt, Mixed, Modes, Narrow, Places, Steps, Trade, Wide};
     use Where::In;
     let shown = match rule {
         Rule::AdoptOlderView => (In(Narrow), 50),
@@ -74,6 +74,9 @@ pub fn shows(rule: BrokenRule) -> Option<(Where, u64)> {
         Rule::OwnUntold => (Where::Drill(Drill::MovesWithoutCopies), 20),
         Rule::DropWithoutPointer => (In(Modes), 50),
         Rule::TakeOutOfOrder => (In(Modes), 150),
+        Rule::IgnoreGuard => (In(Steps), 20),
+        Rule::TearBatch => (In(Steps), 100),
+        Rule::StayAstray => (In(Steps), 20),
         _ => return None,
     };
     Some(shown)

@@ -1,8 +1,10 @@
 //! Rules that can be broken on purpose, so that the simulator can show that it would notice (`sim --break`). Without the feature `broken-rules`,
 //! which no product binary has, nothing can be broken and all of this compiles to nothing.
 
+use super::home::Queued;
+use crate::command::{Command, Guard};
 use crate::placement::Layout;
-use crate::value::Image;
+use crate::value::{Change, Image};
 use crate::view::View;
 
 macro_rules! rules {
@@ -138,6 +140,12 @@ rules! {
     ScanWithoutPointers,
     /// Writes are taken however much waits for a holder.
     NoBacklogLimit,
+    /// A batch is carried out whatever its guard says.
+    IgnoreGuard,
+    /// Holders are told of a batch only what it does first.
+    TearBatch,
+    /// A key that does not move with its users stays where it happens to be.
+    StayAstray,
 }
 
 /// What is broken in this engine.
@@ -170,6 +178,27 @@ impl Broken {
         let mut view = view.clone();
         view.members.values_mut().for_each(|entry| entry.place = Default::default());
         view.layout()
+    }
+
+    /// What an owner makes of a command.
+    pub(super) fn asked(self, mut queued: Queued) -> Queued {
+        if let Command::Batch { guard, .. } = &mut queued.command
+            && self.is(BrokenRule::IgnoreGuard)
+        {
+            *guard = Guard::None;
+        }
+        queued
+    }
+
+    /// What holders are told of a change.
+    pub(super) fn told(self, change: Change) -> Change {
+        match change {
+            Change::Several(mut changes) if self.is(BrokenRule::TearBatch) => {
+                changes.truncate(1);
+                Change::Several(changes)
+            }
+            change => change,
+        }
     }
 
     /// What a holder makes of an image that arrives.

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::Engine;
+use super::broken::BrokenRule;
 use super::record::Slot;
 use crate::glob;
 use crate::view::Member;
@@ -41,7 +42,8 @@ impl Engine {
 
     /// The home to which a session that this member owns should be handed: it does not move with its users, and has another home.
     pub(super) fn belongs_to(&self, slot: &Slot) -> Option<Member> {
-        let home = self.layout.home(slot.0).filter(|home| *home != self.me.id)?;
+        let stays = self.broken.is(BrokenRule::StayAstray);
+        let home = self.layout.home(slot.0).filter(|home| *home != self.me.id && !stays)?;
         self.view.as_ref()?.member(home).filter(|_| !self.follows(&slot.1))
     }
 }

@@ -40,6 +40,7 @@ impl Engine {
         let Some(record) = self.sessions.get(slot) else { return };
         let mut notices = Notices::wanted(self.wanted_notices);
         let value = record.value.as_ref();
+        let queued = self.broken.asked(queued);
         let (reply, change) = value::decide_noticed(value, &queued.command, self.now, self.config.max_bytes, &mut notices);
         let notices = notices.into_list();
         if change.is_none() && self.broken.is(BrokenRule::ReadEarly) {
@@ -113,7 +114,7 @@ impl Engine {
             })
             .collect();
         for id in receivers {
-            let kind = PutKind::Delta(change.clone());
+            let kind = PutKind::Delta(self.broken.told(change.clone()));
             self.send(id, Message::Put { key: slot.1.clone(), term, seq, kind, holders: everybody });
             if self.config.acknowledge == Acknowledge::Received {
                 let _ = self.watch_receipt(id, slot, term, seq);
