@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use holdfast_core::engine::NotTogether;
 use holdfast_core::{Command, CommandError, Reply, ScanPage};
 use tokio::sync::{broadcast, oneshot, watch};
 
@@ -34,6 +35,21 @@ impl SessionHandle {
     pub fn submit(&self, key: Bytes, command: Command) -> Answer {
         let is_read = command.is_read_only();
         Answer { answer: self.core.execute(key, command), is_read }
+    }
+
+    /// Runs commands on several keys as one step, if this member owns all of them and each of `expected` has that fingerprint
+    /// ([`Command::Fingerprint`]). If this member fails before it answers, some may be lost and others not.
+    ///
+    /// # Errors
+    /// When none was begun.
+    pub async fn execute_together(&self, commands: Vec<(Bytes, Command)>, expected: &[(Bytes, u128)]) -> Result<Vec<Reply>, NotTogether> {
+        let is_read: Vec<bool> = commands.iter().map(|(_, command)| command.is_read_only()).collect();
+        let begun = self.core.execute_together(commands, expected)?;
+        let mut replies = Vec::with_capacity(begun.len());
+        for (answer, is_read) in begun.into_iter().zip(is_read) {
+            replies.push(Answer { answer: Some(answer), is_read }.await);
+        }
+        Ok(replies)
     }
 
     /// One step of a scan over all keys: pass the cursor of the page before, 0 to begin. `count` is a wish, as in Redis.
@@ -78,6 +94,10 @@ impl redis::Sessions for SessionHandle {
 
     async fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, CommandError> {
         Self::scan(self, cursor, count).await
+    }
+
+    async fn execute_together(&self, commands: Vec<(Bytes, Command)>, expected: &[(Bytes, u128)]) -> Result<Vec<Reply>, NotTogether> {
+        Self::execute_together(self, commands, expected).await
     }
 
     fn publish(&self, channel: Bytes, payload: Bytes) -> Result<(), CommandError> {

@@ -5,6 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use holdfast_core::engine::NotTogether;
 use holdfast_core::{Command, CommandError, Reply, ScanPage};
 use holdfast_runtime::broadcast::Broadcast;
 use holdfast_runtime::redis::{Counts, Server, Sessions, Settings};
@@ -34,6 +35,10 @@ impl Sessions for Stuck {
             b"lost" => Reply::Error(CommandError::OutcomeUnknown),
             _ => Reply::Int(1),
         }
+    }
+
+    async fn execute_together(&self, _: Vec<(Bytes, Command)>, _: &[(Bytes, u128)]) -> Result<Vec<Reply>, NotTogether> {
+        Err(NotTogether::Apart)
     }
 
     async fn scan(&self, _: u64, _: usize) -> Result<ScanPage, CommandError> {

@@ -92,8 +92,10 @@ async fn a_transaction_depends_on_what_others_do() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_would_depend_on_several_keys_is_refused_and_changes_nothing() {
-    let door = door().await;
+async fn a_transaction_that_depends_on_keys_of_several_owners_is_refused_and_changes_nothing() {
+    let mut memory = Memory::new(1 << 20);
+    memory.is_apart = true;
+    let door = open(memory, Settings::default()).await;
     let mut client = Client::connect(door.address).await;
     for line in ["SET a 1", "WATCH a", "MULTI", "SET b 2"] {
         client.tell(line).await;
@@ -104,4 +106,17 @@ async fn a_transaction_that_would_depend_on_several_keys_is_refused_and_changes_
         client.tell(line).await;
     }
     assert_eq!(client.tell("EXEC").await, "*4\r\n+OK\r\n:3\r\n:1\r\n$1\r\n3\r\n", "without WATCH each key is a step of its own");
+}
+
+#[tokio::test]
+async fn a_transaction_may_depend_on_several_keys_of_one_owner() {
+    let door = door().await;
+    let (mut one, mut other) = (Client::connect(door.address).await, Client::connect(door.address).await);
+    for (meanwhile, outcome) in [("SET b 7", "*-1\r\n"), ("SET c 7", "*2\r\n+OK\r\n+OK\r\n")] {
+        for line in ["MSET a 1 b 1", "WATCH a b", "MULTI", "SET a 2", "SET c 2"] {
+            one.tell(line).await;
+        }
+        other.tell(meanwhile).await;
+        assert_eq!(one.tell("EXEC").await, outcome, "after {meanwhile}");
+    }
 }

@@ -34,6 +34,7 @@ mod settle;
 mod status;
 mod stream;
 mod takeover;
+mod together;
 mod transfer;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -53,6 +54,7 @@ pub use broken::BrokenRule;
 pub use link::ConnId;
 pub use membership::SwapOutcome;
 pub use status::{LaneStatus, LinkCounters, LinkStatus, MemberPhase, Queues, SessionStatus, Status};
+pub use together::NotTogether;
 
 use client::ClientCommand;
 use detector::Health;

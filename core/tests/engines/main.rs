@@ -5,4 +5,5 @@ mod broadcast;
 mod cluster;
 mod follow;
 mod many;
+mod together;
 mod versions;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use holdfast_core::engine::{ConnId, Engine, SwapOutcome, TICK};
+use holdfast_core::engine::{ConnId, Engine, NotTogether, SwapOutcome, TICK};
 use holdfast_core::wire::{Frame, Message};
 use holdfast_core::{Command, CommandError, Member, Millis, Place, Reply, ScanPage};
 use tokio::runtime::Handle;
@@ -95,6 +95,15 @@ impl CoreHandle {
     /// Begins a command. The sender of the answer is dropped if the member ends before it answers.
     pub(crate) fn execute(&self, key: Bytes, command: Command) -> Option<oneshot::Receiver<Reply>> {
         self.tell(|core| core.execute(key, command))
+    }
+
+    /// Begins commands on several keys as one step, if this member owns all of them.
+    pub(crate) fn execute_together(
+        &self,
+        commands: Vec<(Bytes, Command)>,
+        expected: &[(Bytes, u128)],
+    ) -> Result<Vec<oneshot::Receiver<Reply>>, NotTogether> {
+        self.tell(|core| core.execute_together(commands, expected)).unwrap_or(Err(NotTogether::Apart))
     }
 
     /// Tells all members what a client publishes.
@@ -323,6 +332,29 @@ impl Core {
         self.waiting.insert(number, Waiting::Command { started, reply });
         self.engine.execute(now, number, key, command);
         answer
+    }
+
+    fn execute_together(
+        &mut self,
+        commands: Vec<(Bytes, Command)>,
+        expected: &[(Bytes, u128)],
+    ) -> Result<Vec<oneshot::Receiver<Reply>>, NotTogether> {
+        let now = self.now();
+        let mut answers = Vec::with_capacity(commands.len());
+        let mut numbered = Vec::with_capacity(commands.len());
+        for (key, command) in commands {
+            let (reply, answer) = oneshot::channel();
+            let (started, number) = (self.meters.started(&command), self.number());
+            self.waiting.insert(number, Waiting::Command { started, reply });
+            numbered.push((number, key, command));
+            answers.push(answer);
+        }
+        let numbers: Vec<u64> = numbered.iter().map(|(number, ..)| *number).collect();
+        let begun = self.engine.execute_together(now, numbered, expected);
+        if begun.is_err() {
+            numbers.iter().for_each(|number| drop(self.waiting.remove(number)));
+        }
+        begun.map(|()| answers)
     }
 
     fn scan(&mut self, cursor: u64, count: usize) -> oneshot::Receiver<Result<ScanPage, CommandError>> {

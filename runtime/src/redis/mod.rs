@@ -16,6 +16,7 @@ mod subscriptions;
 mod window;
 
 use bytes::Bytes;
+use holdfast_core::engine::NotTogether;
 use holdfast_core::{Command, CommandError, Reply, ScanPage};
 use tokio::sync::broadcast;
 
@@ -31,6 +32,13 @@ pub trait Sessions: Clone + Send + Sync + 'static {
     /// Runs one command on one session, wherever in the cluster it is. It begins with the first poll and goes on without being polled again. Always ends:
     /// what cannot be done in time is answered with an error.
     fn execute(&self, key: Bytes, command: Command) -> impl Future<Output = Reply> + Send;
+
+    /// Runs commands on several keys as one step, if this member owns all of them and each of `expected` has that fingerprint.
+    fn execute_together(
+        &self,
+        commands: Vec<(Bytes, Command)>,
+        expected: &[(Bytes, u128)],
+    ) -> impl Future<Output = Result<Vec<Reply>, NotTogether>> + Send;
 
     /// One step of a scan over all keys: 0 to begin, then the cursor of the page before. `count` is a wish.
     fn scan(&self, cursor: u64, count: usize) -> impl Future<Output = Result<ScanPage, CommandError>> + Send;

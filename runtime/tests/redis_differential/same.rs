@@ -15,12 +15,12 @@ fn number(reply: &[u8]) -> Option<i64> {
     std::str::from_utf8(reply.strip_prefix(b":")?).ok()?.trim_end().parse().ok()
 }
 
-/// Whether our transaction may come out otherwise, so that from here on the two differ: several keys are not one step, so that none can depend on more
-/// than one; and a key that holds what it held when it was watched counts as unchanged.
+/// Whether our transaction may come out otherwise, so that from here on the two differ: a key that holds what it held when it was watched counts as
+/// unchanged.
 pub(crate) fn parts_ways(ours: &[u8], theirs: &[u8]) -> bool {
     let is_carried_out = ours.starts_with(b"*") && !ours.starts_with(b"*-1");
     let is_called_off = theirs.starts_with(b"*-1") || theirs.starts_with(b"_");
-    (ours.starts_with(b"-CROSSSLOT ") && !theirs.starts_with(b"-")) || (is_carried_out && is_called_off)
+    is_carried_out && is_called_off
 }
 
 /// Whether our answer to a transaction of these commands is right, given that of Redis.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use holdfast_core::engine::NotTogether;
 use holdfast_core::value::{Notices, Value, apply, decide_noticed};
 use holdfast_core::{Command, CommandError, Reply, ScanPage, ScanPart};
 use holdfast_runtime::broadcast::Broadcast;
@@ -22,13 +23,15 @@ pub(crate) struct Memory {
     wanted: Arc<AtomicU16>,
     /// How long each command takes, as if keepers had to be asked.
     pub(crate) delay: Duration,
+    /// Whether each key has an owner of its own.
+    pub(crate) is_apart: bool,
 }
 
 impl Memory {
     /// None yet.
     pub(crate) fn new(max_bytes: u64) -> Memory {
         let (told, wanted) = (broadcast::channel(1000).0, Arc::default());
-        Memory { values: Arc::default(), begin: Instant::now(), max_bytes, told, wanted, delay: Duration::ZERO }
+        Memory { values: Arc::default(), begin: Instant::now(), max_bytes, told, wanted, delay: Duration::ZERO, is_apart: false }
     }
 
     /// Forgets all.
@@ -62,6 +65,22 @@ impl Sessions for Memory {
             values.insert(key, value);
         }
         reply
+    }
+
+    async fn execute_together(&self, commands: Vec<(Bytes, Command)>, expected: &[(Bytes, u128)]) -> Result<Vec<Reply>, NotTogether> {
+        if self.is_apart {
+            return Err(NotTogether::Apart);
+        }
+        for (key, fingerprint) in expected {
+            if self.execute(key.clone(), Command::Fingerprint).await != Reply::Fingerprint(*fingerprint) {
+                return Err(NotTogether::Refuted);
+            }
+        }
+        let mut replies = Vec::new();
+        for (key, command) in commands {
+            replies.push(self.execute(key, command).await);
+        }
+        Ok(replies)
     }
 
     async fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, CommandError> {

@@ -80,9 +80,10 @@ impl Refusal {
     pub(super) const SYNTAX: Refusal = Refusal::fixed("ERR syntax error");
     pub(super) const NOT_AN_INTEGER: Refusal = Refusal::fixed("ERR value is not an integer or out of range");
 
-    /// What cannot be one step, as its keys may have several owners.
-    pub(super) const ACROSS_KEYS: Refusal =
-        Refusal::fixed("CROSSSLOT a transaction that depends on WATCH is one step on one key: watch only the key that it reads and writes");
+    /// What cannot be one step, as its keys have several owners, or another one.
+    pub(super) const ACROSS_OWNERS: Refusal = Refusal::fixed(
+        "CROSSSLOT a transaction that depends on WATCH is one step: on one key, or on keys that are all owned by the member that is asked",
+    );
 
     pub(super) const fn fixed(text: &'static str) -> Refusal {
         Refusal(Cow::Borrowed(text.as_bytes()))

@@ -1,11 +1,12 @@
-//! `MULTI`, `EXEC`, `DISCARD` and `WATCH`. All commands of a transaction on one key are one step at its owner. Those on several keys are a step for each key: nothing
-//! else comes in between on any of them, but others may see one changed before another is. A transaction that depends on a key, by `WATCH`, is about that
-//! key alone: whether it has changed and what is written is one step, too.
+//! `MULTI`, `EXEC`, `DISCARD` and `WATCH`. A transaction is one step where one member owns all its keys: any member if it is one key, this one if they are several. Elsewhere it
+//! is a step for each key: nothing else comes in between on any of them, but others may see one changed before another is. One that depends on keys, by
+//! `WATCH`, is one step or refused.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use holdfast_core::engine::NotTogether;
 use holdfast_core::{Command, Guard, Reply};
 
 use super::args::{Args, Refusal};
@@ -174,17 +175,12 @@ impl Exec {
         if let Some(refusal) = self.refusal {
             return refusal.into();
         }
-        let mut step = match KeyedStep::depending_on(watched) {
-            Ok(step) => step,
-            Err(refusal) => return refusal.into(),
-        };
+        let mut step = KeyedStep { watched, commands: Vec::new() };
         let mut answers = Vec::with_capacity(self.plans.len());
         for plan in self.plans {
             let plan = match plan.into_parts() {
                 Ok(many) => {
-                    if let Err(refusal) = step.push(many) {
-                        return refusal.into();
-                    }
+                    step.commands.push(many);
                     continue;
                 }
                 Err(plan) => plan,
@@ -205,74 +201,102 @@ impl Exec {
     }
 }
 
-/// Commands that are one step for each of their keys.
+/// Commands that are one step, or one for each of their keys.
 #[derive(Default)]
 struct KeyedStep {
-    /// The one key on which all depends, and what it was.
-    watched: Option<(Bytes, u128)>,
+    /// The keys on which all depends, and what they were.
+    watched: Vec<(Bytes, u128)>,
     commands: Vec<Many>,
 }
 
+/// The commands on one key, with their places among all of them.
+struct OfKey {
+    key: Bytes,
+    commands: Vec<Command>,
+    places: Vec<usize>,
+}
+
 impl KeyedStep {
-    fn depending_on(watched: Vec<(Bytes, u128)>) -> Result<KeyedStep, Refusal> {
-        let mut watched = watched.into_iter();
-        let first = watched.next();
-        match watched.next() {
-            Some(_) => Err(Refusal::ACROSS_KEYS),
-            None => Ok(KeyedStep { watched: first, commands: Vec::new() }),
-        }
-    }
-
-    fn push(&mut self, many: Many) -> Result<(), Refusal> {
-        if let Some((watched, _)) = &self.watched
-            && many.parts.iter().any(|(key, _)| key != watched)
-        {
-            return Err(Refusal::ACROSS_KEYS);
-        }
-        self.commands.push(many);
-        Ok(())
-    }
-
     /// The answer to each command, or one to all of them.
     async fn run<S: Sessions>(self, sessions: &S) -> Result<Vec<Value>, Value> {
-        let mut keys: BTreeMap<Bytes, Vec<(Command, usize)>> = BTreeMap::new();
-        keys.extend(self.watched.iter().map(|(key, _)| (key.clone(), Vec::new())));
+        let mut by_key: BTreeMap<Bytes, (Vec<Command>, Vec<usize>)> = BTreeMap::new();
         let mut combine = Vec::with_capacity(self.commands.len());
-        let mut number = 0;
+        let mut count = 0;
         for many in self.commands {
-            combine.push((number..number + many.parts.len(), many.combine));
+            combine.push((many.parts.len(), many.combine));
             for (key, command) in many.parts {
-                keys.entry(key).or_default().push((command, number));
-                number += 1;
+                let (commands, places) = by_key.entry(key).or_default();
+                commands.push(command);
+                places.push(count);
+                count += 1;
             }
         }
-        let is_one = keys.len() == 1;
-        let guard = self.watched.map_or(Guard::None, |(_, fingerprint)| Guard::Unchanged(fingerprint));
-        let ask = |(key, commands): (Bytes, Vec<(Command, usize)>)| {
-            let guard = guard.clone();
-            async move {
-                let (mut commands, numbers): (Vec<Command>, Vec<usize>) = commands.into_iter().unzip();
-                let is_single = commands.len() == 1 && guard == Guard::None;
-                let command = if is_single { commands.remove(0) } else { Command::Batch { guard, commands } };
-                match sessions.execute(key, command).await {
-                    Reply::Batch(replies) => (numbers, Ok(replies)),
-                    reply if is_single => (numbers, Ok(vec![reply])),
-                    reply => (numbers, Err(reply)),
-                }
-            }
-        };
-        let mut replies = vec![Reply::Nil; number];
-        let mut answers = stream::iter(keys).map(ask).buffered(AT_ONCE);
-        while let Some((numbers, answer)) = answers.next().await {
-            match answer {
-                Ok(some) => numbers.into_iter().zip(some).for_each(|(number, reply)| replies[number] = reply),
-                Err(Reply::Refuted) => return Err(Value::NullArray),
-                Err(reply) if is_one => return Err(plain(reply)),
-                Err(reply) => numbers.into_iter().for_each(|number| replies[number] = reply.clone()),
-            }
+        let of_keys = by_key.into_iter().map(|(key, (commands, places))| OfKey { key, commands, places }).collect();
+        let mut replies = vec![Reply::Nil; count];
+        for (places, answers) in answers(of_keys, self.watched, sessions).await? {
+            places.into_iter().zip(answers).for_each(|(place, reply)| replies[place] = reply);
         }
         let mut replies = replies.into_iter();
-        Ok(combine.into_iter().map(|(numbers, combine)| combine(replies.by_ref().take(numbers.len()).collect())).collect())
+        Ok(combine.into_iter().map(|(count, combine)| combine(replies.by_ref().take(count).collect())).collect())
+    }
+}
+
+/// What is answered to the commands in these places; or to all of them.
+async fn answers<S: Sessions>(
+    mut of_keys: Vec<OfKey>,
+    watched: Vec<(Bytes, u128)>,
+    sessions: &S,
+) -> Result<Vec<(Vec<usize>, Vec<Reply>)>, Value> {
+    let is_one = match (&of_keys[..], &watched[..]) {
+        ([], []) => return Ok(Vec::new()),
+        ([_], []) | ([], [_]) => true,
+        ([of_key], [(watched, _)]) => of_key.key == *watched,
+        _ => false,
+    };
+    if is_one {
+        let guard = watched.first().map_or(Guard::None, |(_, fingerprint)| Guard::Unchanged(*fingerprint));
+        let nothing = |(key, _)| OfKey { key, commands: Vec::new(), places: Vec::new() };
+        let Some(OfKey { key, commands, places }) = of_keys.pop().or_else(|| watched.into_iter().next().map(nothing)) else {
+            return Ok(Vec::new());
+        };
+        let count = commands.len();
+        return match replies(count, sessions.execute(key, batch(guard, commands)).await) {
+            Ok(replies) => Ok(vec![(places, replies)]),
+            Err(Reply::Refuted) => Err(Value::NullArray),
+            Err(reply) => Err(plain(reply)),
+        };
+    }
+    let commands = of_keys.iter().map(|of_key| (of_key.key.clone(), batch(Guard::None, of_key.commands.clone()))).collect();
+    let all = match sessions.execute_together(commands, &watched).await {
+        Ok(all) => all,
+        Err(NotTogether::Refuted) => return Err(Value::NullArray),
+        Err(NotTogether::Apart) if !watched.is_empty() => return Err(Refusal::ACROSS_OWNERS.into()),
+        Err(NotTogether::Apart) => {
+            let ask = |of_key: &OfKey| sessions.execute(of_key.key.clone(), batch(Guard::None, of_key.commands.clone()));
+            stream::iter(of_keys.iter().map(ask)).buffered(AT_ONCE).collect().await
+        }
+    };
+    let told = |(of_key, reply): (OfKey, Reply)| {
+        let count = of_key.places.len();
+        (of_key.places, replies(count, reply).unwrap_or_else(|reply| vec![reply; count]))
+    };
+    Ok(of_keys.into_iter().zip(all).map(told).collect())
+}
+
+fn batch(guard: Guard, mut commands: Vec<Command>) -> Command {
+    match (&guard, commands.len()) {
+        (Guard::None, 1) => commands.remove(0),
+        _ => Command::Batch { guard, commands },
+    }
+}
+
+/// The answers to so many commands in what a key answered; `Err` with one to all of them.
+fn replies(count: usize, reply: Reply) -> Result<Vec<Reply>, Reply> {
+    match reply {
+        Reply::Batch(replies) => Ok(replies),
+        Reply::Refuted => Err(Reply::Refuted),
+        reply if count == 1 => Ok(vec![reply]),
+        reply => Err(reply),
     }
 }
 
