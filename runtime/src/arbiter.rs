@@ -1,11 +1,15 @@
 //! The arbiter: the one linearizable register that holds the current view. Members read it, watch it, and replace its content by compare-and-swap;
 //! whenever the outcome of a swap is not certain it is called unknown, and the engine reads again (rule R2).
 
+#[cfg(feature = "server")]
 mod convert;
+#[cfg(feature = "server")]
 pub mod kubernetes;
 pub mod memory;
+#[cfg(feature = "server")]
 mod restore;
 
+use std::error::Error;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -14,7 +18,9 @@ use holdfast_core::{Version, View};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+#[cfg(feature = "server")]
 pub use convert::ConvertError;
+#[cfg(feature = "server")]
 pub(crate) use convert::spec_of;
 
 /// What the register shows.
@@ -80,7 +86,7 @@ pub enum ArbiterError {
         /// Its name.
         name: String,
         /// What the client said.
-        source: kube::Error,
+        source: Box<dyn Error + Send + Sync>,
     },
     /// What it holds is no view.
     #[error("the SessionView `{name}` holds no valid view")]
@@ -88,7 +94,7 @@ pub enum ArbiterError {
         /// Its name.
         name: String,
         /// What is wrong.
-        source: ConvertError,
+        source: Box<dyn Error + Send + Sync>,
     },
 }
 

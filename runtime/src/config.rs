@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use holdfast_api::{ParseDurationError, names};
-use holdfast_core::NodeId;
+use holdfast_core::{NodeId, engine};
 use holdfast_process::LogOptions;
 use thiserror::Error;
+
+use crate::member::MemberSettings;
 
 /// The replication runtime of Holdfast: it keeps the sessions of the application in its pod, and copies of others.
 #[derive(Debug, Parser)]
@@ -233,6 +235,42 @@ pub struct Config {
     pub domain: String,
 }
 
+impl Config {
+    /// What of it the member itself is told.
+    #[must_use]
+    pub fn member(&self) -> MemberSettings {
+        let settings = &self.settings;
+        let millis = |duration: Duration| duration.as_millis() as u64;
+        let engine = engine::Config {
+            copies: settings.copies,
+            ack_timeout: millis(settings.ack_timeout),
+            heartbeat_interval: millis(settings.heartbeat_interval),
+            failure_timeout: millis(settings.failure_timeout),
+            state_transfer_timeout: millis(settings.state_transfer_timeout),
+            max_bytes: settings.max_bytes,
+            queue_bytes: settings.queue_bytes,
+            acknowledge: match settings.acknowledge {
+                Acknowledge::Applied => engine::Acknowledge::Applied,
+                Acknowledge::Received => engine::Acknowledge::Received,
+                Acknowledge::None => engine::Acknowledge::None,
+            },
+            on_under_replicated: match settings.on_under_replicated {
+                OnUnderReplicated::Wait => engine::OnUnderReplicated::Wait,
+                OnUnderReplicated::Accept => engine::OnUnderReplicated::Accept,
+                OnUnderReplicated::Reject => engine::OnUnderReplicated::Reject,
+            },
+            connections: settings.connections,
+            compression: match settings.compression {
+                Compression::None => engine::Compression::None,
+                Compression::Lz4 => engine::Compression::Lz4,
+            },
+            transfer_rate: settings.transfer_rate,
+            ..engine::Config::new(&settings.cluster, &settings.pod_name, &settings.pod_uid)
+        };
+        MemberSettings { id: self.id, engine }
+    }
+}
+
 impl Settings {
     /// Checks what clap cannot: how the settings fit together.
     ///
@@ -327,10 +365,7 @@ fn check_folder(variable: &'static str, path: &Path) -> Result<(), ConfigError> 
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use holdfast_core::engine;
-
     use super::*;
-    use crate::member::MemberSettings;
 
     pub(crate) fn settings(more: &[&str]) -> Settings {
         let base = [
@@ -359,7 +394,7 @@ pub(crate) mod tests {
         let config = settings(&["--cluster-domain=cluster.local."]).check().expect("right");
         assert_eq!(config.id.get(), 1);
         assert_eq!(config.domain, "cluster.local");
-        assert_eq!(MemberSettings::new(&config).engine, engine::Config::new("shop", "shop-1", "7a1e"));
+        assert_eq!(config.member().engine, engine::Config::new("shop", "shop-1", "7a1e"));
     }
 
     #[test]

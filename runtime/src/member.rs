@@ -6,6 +6,7 @@ mod driver;
 mod meters;
 mod observe;
 mod outputs;
+mod witness;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,6 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::arbiter::Arbiter;
-use crate::config::{Acknowledge, Compression, Config, OnUnderReplicated};
 use crate::incarnation;
 use crate::links::LinkSettings;
 use crate::peers::PeerResolver;
@@ -30,7 +30,7 @@ use crate::session::SessionHandle;
 use crate::status::Status;
 use crate::tls::Tls;
 use driver::Driver;
-use holdfast_process::health::Health;
+pub use witness::Witness;
 
 /// How long the member's task may take to answer a question about it.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -45,40 +45,6 @@ pub struct MemberSettings {
 }
 
 impl MemberSettings {
-    /// From the settings of the process.
-    #[must_use]
-    pub fn new(config: &Config) -> Self {
-        let settings = &config.settings;
-        let millis = |duration: Duration| duration.as_millis() as u64;
-        let engine = engine::Config {
-            copies: settings.copies,
-            ack_timeout: millis(settings.ack_timeout),
-            heartbeat_interval: millis(settings.heartbeat_interval),
-            failure_timeout: millis(settings.failure_timeout),
-            state_transfer_timeout: millis(settings.state_transfer_timeout),
-            max_bytes: settings.max_bytes,
-            queue_bytes: settings.queue_bytes,
-            acknowledge: match settings.acknowledge {
-                Acknowledge::Applied => engine::Acknowledge::Applied,
-                Acknowledge::Received => engine::Acknowledge::Received,
-                Acknowledge::None => engine::Acknowledge::None,
-            },
-            on_under_replicated: match settings.on_under_replicated {
-                OnUnderReplicated::Wait => engine::OnUnderReplicated::Wait,
-                OnUnderReplicated::Accept => engine::OnUnderReplicated::Accept,
-                OnUnderReplicated::Reject => engine::OnUnderReplicated::Reject,
-            },
-            connections: settings.connections,
-            compression: match settings.compression {
-                Compression::None => engine::Compression::None,
-                Compression::Lz4 => engine::Compression::Lz4,
-            },
-            transfer_rate: settings.transfer_rate,
-            ..engine::Config::new(&settings.cluster, &settings.pod_name, &settings.pod_uid)
-        };
-        Self { id: config.id, engine }
-    }
-
     fn links(&self, tls: Option<Tls>) -> LinkSettings {
         // The engine suspects and evicts long before. This only ends connections that nobody counts on.
         let idle = Duration::from_millis(self.engine.failure_timeout) * 5 + Duration::from_secs(5);
@@ -103,8 +69,8 @@ pub struct Surroundings {
     pub prover: Arc<dyn Prover>,
     /// Knows where this member runs; without it, nobody does.
     pub locator: Option<Arc<dyn Locator>>,
-    /// Is told that the member's task lives.
-    pub health: Health,
+    /// Is told what happens to the member; `()` is nobody.
+    pub witness: Arc<dyn Witness>,
 }
 
 /// The member's task does not run any more, or hangs.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::serve::ListenerExt;
 use holdfast_api::names;
-use holdfast_process::health::Health;
+use holdfast_process::health::{Health, Pulse};
 use holdfast_process::token::Token;
 use holdfast_process::{bind, metrics, serve};
 use kube::Client;
@@ -25,7 +25,7 @@ use crate::arbiter::kubernetes::KubernetesArbiter;
 use crate::config::{Config, Settings};
 use crate::data::DataThread;
 use crate::dns::DnsPeers;
-use crate::member::{Member, MemberControl, MemberSettings, Surroundings};
+use crate::member::{Member, MemberControl, Surroundings, Witness};
 use crate::place::OwnPod;
 use crate::proof::PodStatus;
 use crate::redis;
@@ -42,6 +42,19 @@ const CLOSING: Duration = Duration::from_secs(3);
 
 /// A TCP handshake with the API server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Without a turn for so long, the member's task hangs, and the process should be started again.
+const HANGS: Duration = Duration::from_secs(10);
+
+/// Hands the member's sign of life on to the probes.
+#[derive(Debug)]
+struct Probed(Pulse);
+
+impl Witness for Probed {
+    fn alive(&self) {
+        self.0.beat();
+    }
+}
 
 /// The doors of a member, open but not attended yet.
 struct Doors {
@@ -98,12 +111,12 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
         resolver: peers.clone(),
         prover: Arc::new(PodStatus::new(client.clone(), &settings.namespace)),
         locator: Some(Arc::new(OwnPod::new(client.clone(), &settings.namespace, &settings.pod_name, &settings.pod_uid))),
-        health: health.clone(),
+        witness: Arc::new(Probed(health.pulse("engine", HANGS))),
     };
     let data = DataThread::start().context("cannot start the thread for sessions")?;
     let mut member = {
         let _entered = data.handle().enter();
-        Member::start(&MemberSettings::new(&config), surroundings)
+        Member::start(&config.member(), surroundings)
     };
     let control = member.control();
     info!(cluster = settings.cluster, member = settings.pod_name, incarnation = control.status().borrow().member.incarnation, "started");

@@ -11,6 +11,7 @@ use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::broadcast::Broadcast;
 use crate::member::core::CoreHandle;
+#[cfg(feature = "server")]
 use crate::redis;
 use crate::status::Status;
 
@@ -87,6 +88,7 @@ impl SessionHandle {
     }
 }
 
+#[cfg(feature = "server")]
 impl redis::Sessions for SessionHandle {
     async fn execute(&self, key: Bytes, command: Command) -> Reply {
         Self::execute(self, key, command).await

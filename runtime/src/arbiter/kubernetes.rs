@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
-use super::convert::{spec_of, view_of};
+use super::convert::{ConvertError, spec_of, view_of};
 use super::{Arbiter, ArbiterError, Shown, Swap, restore};
 use crate::clock::Clock;
 
@@ -116,7 +116,7 @@ impl KubernetesArbiter {
         match timeout(DEADLINE, call).await {
             Ok(Ok(object)) => Ok(object),
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(ArbiterError::Missing { name: self.name.clone() }),
-            Ok(Err(source)) => Err(ArbiterError::Api { name: self.name.clone(), source }),
+            Ok(Err(source)) => Err(ArbiterError::Api { name: self.name.clone(), source: source.into() }),
             Err(_) => Err(ArbiterError::Timeout { millis: DEADLINE.as_millis() as u64 }),
         }
     }
@@ -170,7 +170,7 @@ impl KubernetesArbiter {
         if restore::is_lost(&object) {
             return Err(ArbiterError::Lost { name: self.name.clone() });
         }
-        let malformed = |source| ArbiterError::Malformed { name: self.name.clone(), source };
+        let malformed = |source: ConvertError| ArbiterError::Malformed { name: self.name.clone(), source: source.into() };
         let view = view_of(&object.spec).map_err(malformed)?;
         let copies = object.annotations().get(names::COPIES_ANNOTATION).and_then(|copies| copies.parse().ok());
         let mut state = self.state();

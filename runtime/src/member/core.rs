@@ -19,7 +19,7 @@ use tracing::info;
 
 use super::meters::{Meters, Started};
 use super::observe::Observer;
-use super::{MemberSettings, Question};
+use super::{MemberSettings, Question, Witness};
 use crate::arbiter::{Arbiter, Shown};
 use crate::broadcast::{Broadcast, Teller, teller};
 use crate::clock::Clock;
@@ -163,6 +163,7 @@ pub(crate) struct Core {
     pub(super) teller: Teller,
 
     status: watch::Sender<Status>,
+    pub(super) witness: Arc<dyn Witness>,
     pub(super) observer: Observer,
     pub(super) meters: Meters,
     gauges_at: Instant,
@@ -182,6 +183,7 @@ impl Core {
         links: Links,
         arbiter: Arc<dyn Arbiter>,
         prover: Arc<dyn Prover>,
+        witness: Arc<dyn Witness>,
         tell: mpsc::Sender<News>,
     ) -> (Self, watch::Receiver<Status>) {
         #[cfg_attr(not(feature = "broken-rules"), expect(unused_mut, reason = "an engine whose rules are all kept is ready as it is"))]
@@ -206,6 +208,7 @@ impl Core {
             tell,
             teller: teller(),
             status,
+            witness,
             observer: Observer::new(),
             meters: Meters::new(),
             gauges_at: Instant::now(),

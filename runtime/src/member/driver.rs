@@ -5,20 +5,16 @@ use std::time::{Duration, Instant};
 
 use holdfast_core::Member;
 use holdfast_core::engine::TICK;
-use holdfast_process::health::Pulse;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::core::{Core, CoreHandle, News};
-use super::{MemberSettings, Question, Surroundings};
+use super::{MemberSettings, Question, Surroundings, Witness};
 use crate::arbiter::Arbiter;
 use crate::links::{ConnHandle, Links};
 use crate::place::{Locator, follow};
 use crate::status::Status;
-
-/// Without a turn for so long, the task hangs, and the process should be started again.
-const HANGS: Duration = Duration::from_secs(10);
 
 /// How long the last frames may take to leave when this member has left.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -28,7 +24,7 @@ pub(super) struct Driver {
     core: CoreHandle,
     questions: mpsc::Receiver<Question>,
     news: mpsc::Receiver<News>,
-    pulse: Pulse,
+    witness: Arc<dyn Witness>,
     /// What watches the world for this member.
     _watchers: JoinSet<()>,
 }
@@ -56,10 +52,9 @@ impl Driver {
                 Arc::new(move |event| events.link(event)),
             );
             let member = Member { id: settings.id, incarnation };
-            Core::new(settings, member, links, surroundings.arbiter, surroundings.prover, tell)
+            Core::new(settings, member, links, surroundings.arbiter, surroundings.prover, surroundings.witness.clone(), tell)
         });
-        let pulse = surroundings.health.pulse("engine", HANGS);
-        (Self { core: handle.clone(), questions, news, pulse, _watchers: watchers }, handle, status)
+        (Self { core: handle.clone(), questions, news, witness: surroundings.witness, _watchers: watchers }, handle, status)
     }
 
     /// Runs until this member has left for good.
@@ -73,7 +68,7 @@ impl Driver {
                 biased;
                 _ = tick.tick() => {
                     self.core.tell(Core::tick);
-                    self.pulse.beat();
+                    self.witness.alive();
                 }
                 Some(question) = self.questions.recv() => drop(self.core.tell(|core| core.answer(question))),
                 Some(news) = self.news.recv() => drop(self.core.tell(|core| core.hear(news))),

@@ -1,7 +1,7 @@
 //! What the engine wants done.
 
 use bytes::Bytes;
-use holdfast_core::engine::{ConnId, Output, SwapOutcome};
+use holdfast_core::engine::{ConnId, Event, Output, SwapOutcome};
 use holdfast_core::{Member, MemberState};
 use metrics::counter;
 use tracing::{debug, info, warn};
@@ -52,6 +52,7 @@ impl Core {
                 }
                 Output::ViewChanged(view) => {
                     self.observer.view(&view);
+                    self.witness.view_changed(&view);
                     let has_voice = matches!(view.state(self.engine.member().id), Some(MemberState::Full | MemberState::Leave));
                     self.arbiter.hold(has_voice.then_some(view));
                     look_again = true;
@@ -73,7 +74,12 @@ impl Core {
                     self.has_left = true;
                     look_again = true;
                 }
-                Output::Event(event) => self.observer.event(&event),
+                Output::Event(event) => {
+                    self.observer.event(&event);
+                    if let Event::Expired { key } = &event {
+                        self.witness.expired(key);
+                    }
+                }
                 // Without a listener nobody misses it.
                 Output::Published { channel, payload } => drop(self.teller.send(Broadcast::Published { channel, payload })),
                 Output::Noticed { key, notice } => drop(self.teller.send(Broadcast::Noticed { key, notice })),

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use holdfast_api::{LinksReport, names};
 use rustls::client::Resumption;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -17,6 +16,11 @@ use tokio::io::AsyncReadExt;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::peer::PeerVerifier;
+
+/// The names of the files, which are those of the Secret's keys.
+pub(super) const CERTIFICATE: &str = "tls.crt";
+pub(super) const PRIVATE_KEY: &str = "tls.key";
+pub(super) const AUTHORITIES: &str = "ca.crt";
 
 /// Far above any sensible file: a wrong path (a device, a log) must not fill the memory.
 const LONGEST: u64 = 1 << 20;
@@ -63,9 +67,9 @@ pub(super) struct Files {
 impl Files {
     pub(super) async fn read(folder: &Path) -> Result<Self, TlsError> {
         Ok(Self {
-            certificate: read(folder.join(names::CERTIFICATE_KEY)).await?,
-            key: read(folder.join(names::PRIVATE_KEY_KEY)).await?,
-            authorities: read(folder.join(names::AUTHORITIES_KEY)).await?,
+            certificate: read(folder.join(CERTIFICATE)).await?,
+            key: read(folder.join(PRIVATE_KEY)).await?,
+            authorities: read(folder.join(AUTHORITIES)).await?,
         })
     }
 
@@ -108,25 +112,24 @@ impl std::fmt::Debug for Material {
 
 impl Material {
     pub(super) fn new(files: &Files, identity: &str) -> Result<Self, TlsError> {
-        let chain = certificates(names::CERTIFICATE_KEY, &files.certificate)?;
-        let authorities = certificates(names::AUTHORITIES_KEY, &files.authorities)?;
+        let chain = certificates(CERTIFICATE, &files.certificate)?;
+        let authorities = certificates(AUTHORITIES, &files.authorities)?;
         let key = PrivateKeyDer::from_pem_slice(&files.key).map_err(|source| TlsError::Pem {
-            file: names::PRIVATE_KEY_KEY,
+            file: PRIVATE_KEY,
             right: "a private key",
             source,
         })?;
         let mut roots = RootCertStore::empty();
         let mut trusted = Vec::new();
         for authority in &authorities {
-            let (_, parsed) =
-                x509_parser::parse_x509_certificate(authority).map_err(|_| TlsError::NotACertificate(names::AUTHORITIES_KEY))?;
-            trusted.push(LinksReport::serial(parsed.raw_serial()));
-            roots.add(authority.clone()).map_err(|_| TlsError::NotACertificate(names::AUTHORITIES_KEY))?;
+            let (_, parsed) = x509_parser::parse_x509_certificate(authority).map_err(|_| TlsError::NotACertificate(AUTHORITIES))?;
+            trusted.push(hexadecimal(parsed.raw_serial()));
+            roots.add(authority.clone()).map_err(|_| TlsError::NotACertificate(AUTHORITIES))?;
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = Arc::new(PeerVerifier::new(identity, Arc::new(roots), &provider));
 
-        let (_, leaf) = x509_parser::parse_x509_certificate(&chain[0]).map_err(|_| TlsError::NotACertificate(names::CERTIFICATE_KEY))?;
+        let (_, leaf) = x509_parser::parse_x509_certificate(&chain[0]).map_err(|_| TlsError::NotACertificate(CERTIFICATE))?;
         let moment = |time: x509_parser::time::ASN1Time| Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or_default());
         // Whether it is out of date is no reason to refuse it here: a newer one may be on its way, and each handshake looks at the clock.
         let in_its_time = UnixTime::since_unix_epoch(moment(leaf.validity().not_before));
@@ -155,7 +158,7 @@ impl Material {
             acceptor: TlsAcceptor::from(Arc::new(server)),
             connector: TlsConnector::from(Arc::new(client)),
             authorities: trusted,
-            serial: LinksReport::serial(leaf.raw_serial()),
+            serial: hexadecimal(leaf.raw_serial()),
             ends: leaf.validity().not_after.to_string(),
             not_after: UNIX_EPOCH + moment(leaf.validity().not_after),
         })
@@ -168,6 +171,11 @@ impl Material {
             Err(past) => -past.duration().as_secs_f64(),
         }
     }
+}
+
+/// A serial number as it is written everywhere.
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// At least one.

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use holdfast_core::{Command, Condition, Expiry, MemberState, NodeId, Place, Reply, engine};
-use holdfast_process::health::Health;
 use holdfast_runtime::arbiter::memory::MemoryArbiter;
 use holdfast_runtime::member::{Member, MemberSettings, Surroundings};
 use holdfast_runtime::place::Locator;
@@ -122,7 +121,7 @@ impl Cluster {
             resolver: self.network.seen_by(&name),
             prover: Arc::new(self.coroner.clone()),
             locator: Some(Arc::new(Told(id, self.places.clone()))),
-            health: Health::new(),
+            witness: Arc::new(()),
         };
         let member = Member::start(&settings, surroundings);
         self.members.insert(id, Running { member, name, arbiter, pod_uid });
