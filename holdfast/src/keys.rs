@@ -5,8 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tower_sessions_core::session::Id;
 
-/// The keys of one store. What is beside the sessions does not begin with the store's prefix: it belongs to the member of its hash, and does not move with
-/// a user.
+/// The keys of one store. What is beside the sessions does not begin with the store's prefix, so that no pattern of session keys matches it.
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
     prefix: Arc<str>,

@@ -142,3 +142,78 @@ fn changed<T: Attribute>(slot: &(dyn Any + Send + Sync)) -> serde_json::Result<O
     let value = serde_json::to_value(&*value)?;
     Ok((value != slot.before).then_some(value))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+    use crate::Loopback;
+
+    #[derive(Debug, Default, Serialize, Deserialize)]
+    struct Cart {
+        items: Vec<String>,
+        /// Not in sessions that were written by an earlier version of the application.
+        #[serde(default)]
+        coupon: Option<String>,
+    }
+
+    impl Attribute for Cart {
+        const NAME: &'static str = "cart";
+    }
+
+    /// A session without an id is in no store.
+    fn session() -> Session {
+        let member = Loopback::new("shop").member(0).start().expect("starts");
+        Session::new(None, Arc::new(member.store()), None)
+    }
+
+    #[tokio::test]
+    async fn an_attribute_that_was_only_looked_at_is_not_written() {
+        let (session, lives) = (session(), Lives::default());
+        assert!(Live::<Cart>::of(&session, &lives).await.expect("a default").lock().items.is_empty());
+        lives.write_back(&session).await.expect("nothing to write");
+        assert!(!session.is_modified(), "a default is no change");
+
+        let (old, lives) = (json!({"items": ["tea"]}), Lives::default());
+        session.insert("cart", &old).await.expect("stored");
+        assert_eq!(Live::<Cart>::of(&session, &lives).await.expect("a cart").lock().items, ["tea"]);
+        lives.write_back(&session).await.expect("nothing to write");
+        assert_eq!(session.get_value("cart").await.expect("there"), Some(old), "nor is a field that it lacks");
+    }
+
+    #[tokio::test]
+    async fn all_who_ask_during_a_request_get_the_same() {
+        let (session, lives) = (session(), Lives::default());
+        let (one, other) =
+            (Live::<Cart>::of(&session, &lives).await.expect("one"), Live::<Cart>::of(&session, &lives).await.expect("other"));
+        one.lock().items.push("tea".to_owned());
+        other.lock().coupon = Some("ten off".to_owned());
+        lives.write_back(&session).await.expect("written");
+        assert_eq!(session.get_value("cart").await.expect("there"), Some(json!({"items": ["tea"], "coupon": "ten off"})));
+    }
+
+    #[tokio::test]
+    async fn what_a_panic_has_left_half_done_is_not_written() {
+        let (session, lives) = (session(), Lives::default());
+        let cart = Live::<Cart>::of(&session, &lives).await.expect("a default");
+        let half = std::thread::spawn(move || {
+            let mut cart = cart.lock();
+            cart.items.push("half".to_owned());
+            panic!("as a handler may");
+        });
+        assert!(half.join().is_err());
+        lives.write_back(&session).await.expect("nothing to write");
+        assert_eq!(session.get_value("cart").await.expect("asked"), None);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_such_attribute_is_an_error_and_stays() {
+        let (session, lives) = (session(), Lives::default());
+        session.insert("cart", 7).await.expect("stored");
+        assert!(Live::<Cart>::of(&session, &lives).await.is_err());
+        lives.write_back(&session).await.expect("nothing to write");
+        assert_eq!(session.get_value("cart").await.expect("there"), Some(json!(7)));
+    }
+}

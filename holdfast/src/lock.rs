@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
-use holdfast_core::{Command, CommandError, Condition, ExpireCondition, Expiry, Reply};
+use holdfast_core::{Command, CommandError, Condition, ExpireCondition, Expiry, Guard, Reply};
 use holdfast_runtime::session::SessionHandle;
 use rand::RngExt;
 use tokio::runtime::Handle;
@@ -105,7 +105,7 @@ impl Lock {
     }
 
     async fn try_take(&self, sessions: &SessionHandle, key: &Bytes, mark: &Bytes) -> Result<bool, StoreError> {
-        let expiry = Expiry::After(millis(self.lease));
+        let expiry = Expiry::After(signed_millis(self.lease).unsigned_abs());
         let command = Command::Set { value: mark.clone(), expiry, condition: Condition::IfAbsent, return_old: false };
         match sessions.execute(key.clone(), command).await {
             Reply::Ok => Ok(true),
@@ -117,32 +117,14 @@ impl Lock {
     }
 }
 
-/// A number that is higher than all that were drawn for this session before, and that nobody else has: each is a field, and only one can be the first to set
-/// it. Those before are forgotten.
+/// A number that is higher than all that were drawn for this session before, and that nobody else has.
 async fn next_token(sessions: &SessionHandle, key: Bytes) -> Result<u64, StoreError> {
-    const DOING: &str = "number the lock of a session";
-    let drawn = match sessions.execute(key.clone(), Command::HashGetAll).await {
-        Reply::Map(fields) => fields,
-        reply => return Err(StoreError::of(DOING, reply)),
-    };
-    let number = |field: &Bytes| std::str::from_utf8(field).ok().and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
-    let mut token = drawn.iter().map(|(field, _)| number(field)).max().unwrap_or_default();
-    loop {
-        token += 1;
-        let field = Bytes::from(token.to_string());
-        match sessions.execute(key.clone(), Command::HashSetIfAbsent { field, value: Bytes::new() }).await {
-            Reply::Int(1) => break,
-            Reply::Int(_) => {}
-            reply => return Err(StoreError::of(DOING, reply)),
-        }
-    }
-    let forgotten = drawn.into_iter().map(|(field, _)| field).collect();
-    let life = i64::try_from(FENCE_LIFE.as_millis()).unwrap_or(i64::MAX);
-    let expiry = Command::Expire { millis: life, condition: ExpireCondition::Always };
-    let forget = sessions.submit(key.clone(), Command::HashDelete { fields: forgotten });
-    match (forget.await, sessions.execute(key, expiry).await) {
-        (Reply::Error(error), _) | (_, Reply::Error(error)) => Err(StoreError::Refused { doing: DOING, source: error }),
-        _ => Ok(token),
+    let expire = Command::Expire { millis: signed_millis(FENCE_LIFE), condition: ExpireCondition::Always };
+    let commands = vec![Command::Increment { by: 1 }, expire];
+    let reply = sessions.execute(key, Command::Batch { guard: Guard::None, commands }).await;
+    match &reply {
+        Reply::Batch(replies) if let Some(Reply::Int(token)) = replies.first() => Ok(token.unsigned_abs()),
+        _ => Err(StoreError::of("number the lock of a session", reply)),
     }
 }
 
@@ -182,11 +164,11 @@ impl Held {
     pub(crate) async fn prolong(&self) -> Result<(), StoreError> {
         let lost = StoreError::LockLost { lease: self.lease };
         let Some(taken) = self.taken.lock().expect(UNBROKEN).clone() else { return Err(lost) };
-        let millis = i64::try_from(millis(self.lease)).unwrap_or(i64::MAX);
-        match taken.if_held(Command::Expire { millis, condition: ExpireCondition::Always }).await? {
-            Some(Reply::Int(1)) => Ok(()),
-            None | Some(Reply::Int(_)) => Err(lost),
-            Some(reply) => Err(StoreError::of("prolong the lock of a session", reply)),
+        let expire = Command::Expire { millis: signed_millis(self.lease), condition: ExpireCondition::Always };
+        match taken.if_held(expire).await {
+            Reply::Batch(_) => Ok(()),
+            Reply::Refuted => Err(lost),
+            reply => Err(StoreError::of("prolong the lock of a session", reply)),
         }
     }
 
@@ -211,19 +193,16 @@ impl Drop for Held {
 }
 
 impl Taken {
-    /// Runs a command on the lock as long as it is this one; `None` if it is not.
-    async fn if_held(&self, command: Command) -> Result<Option<Reply>, StoreError> {
-        if !holds(&self.sessions, &self.key, &self.mark).await? {
-            return Ok(None);
-        }
-        Ok(Some(self.sessions.execute(self.key.clone(), command).await))
+    /// Runs a command on the lock, in one step with looking whether it is still this one.
+    async fn if_held(&self, command: Command) -> Reply {
+        let batch = Command::Batch { guard: Guard::Equals(self.mark.clone()), commands: vec![command] };
+        self.sessions.execute(self.key.clone(), batch).await
     }
 
     async fn give_up(self) {
         match self.if_held(Command::Delete).await {
-            Ok(None | Some(Reply::Int(_))) => {}
-            Ok(Some(reply)) => warn!(error = %StoreError::of("unlock a session", reply), "a session stays locked until its lease ends"),
-            Err(error) => warn!(%error, "a session stays locked until its lease ends"),
+            Reply::Batch(_) | Reply::Refuted => {}
+            reply => warn!(error = %StoreError::of("unlock a session", reply), "a session stays locked until its lease ends"),
         }
     }
 }
@@ -235,8 +214,8 @@ pub struct Fence(pub u64);
 
 const UNBROKEN: &str = "nothing panics while it is held";
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn signed_millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -2,14 +2,16 @@
 //! signs of life, and sessions that belong here are served.
 
 mod builder;
+#[cfg(feature = "kubernetes")]
+mod pod;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_runtime::data::DataThread;
 use holdfast_runtime::member::{self, MemberControl};
 use holdfast_runtime::session::SessionHandle;
 use holdfast_runtime::status::{Phase, Status};
+use holdfast_runtime::thread::OwnThread;
 use thiserror::Error;
 use tokio::time::timeout;
 
@@ -46,12 +48,40 @@ pub enum LeaveError {
 /// A member that runs in this process. Dropping it ends it abruptly, as a crash would.
 #[derive(Debug)]
 pub struct Member {
-    inner: member::Member,
+    sessions: SessionHandle,
+    control: MemberControl,
     bus: Arc<Bus>,
     ack_timeout: Duration,
     drain_timeout: Duration,
-    /// After the member, so that its tasks end while there is a thread for them.
-    _data: DataThread,
+    runs: Runs,
+}
+
+/// What runs. The thread comes after what it is for, which so ends while there is still one.
+#[derive(Debug)]
+enum Runs {
+    /// The member by itself.
+    Bare { member: member::Member, _thread: OwnThread },
+    /// With all that belongs to it in a pod.
+    #[cfg(feature = "kubernetes")]
+    Pod { node: holdfast_runtime::node::Node, thread: OwnThread },
+}
+
+impl Runs {
+    /// Leaves the view; false if that has taken too long.
+    async fn leave(self, control: &MemberControl) -> bool {
+        match self {
+            Self::Bare { mut member, .. } => {
+                let leaving = async {
+                    if control.finish().await.is_ok() {
+                        member.ended().await;
+                    }
+                };
+                timeout(FAREWELL, leaving).await.is_ok()
+            }
+            #[cfg(feature = "kubernetes")]
+            Self::Pod { node, thread } => thread.handle().spawn(node.leave()).await.unwrap_or(false),
+        }
+    }
 }
 
 impl Member {
@@ -64,19 +94,19 @@ impl Member {
     /// The sessions of the cluster, command by command.
     #[must_use]
     pub fn sessions(&self) -> SessionHandle {
-        self.inner.sessions()
+        self.sessions.clone()
     }
 
     /// Questions about the member, its links and single sessions.
     #[must_use]
     pub fn control(&self) -> MemberControl {
-        self.inner.control()
+        self.control.clone()
     }
 
     /// What it is and holds at the moment.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.control().status().borrow().clone()
+        self.control.status().borrow().clone()
     }
 
     /// Waits until it counts as a member and its share of the sessions has arrived. Before that it answers with an error to whatever is asked of it, so the
@@ -85,22 +115,26 @@ impl Member {
     /// # Errors
     /// When it ends before.
     pub async fn joined(&self) -> Result<(), LeaveError> {
-        self.reached(|status| status.phase == Phase::Accepting).await
+        reached(&self.control, |status| status.phase == Phase::Accepting).await
     }
 
     /// Hands everything over, and returns when nothing would be lost if this process ended; or at once if there is nobody to hand anything to. It still
-    /// serves, so requests that are running can end afterwards. There is no way back.
+    /// serves, so requests that are running can end afterwards. There is no way back. Nothing is done before the future is first polled; it does not borrow
+    /// the member, so that a server's graceful shutdown can have it.
     ///
     /// # Errors
     /// When it takes longer than [`Builder::drain_timeout`], or the member ends before.
-    pub async fn drain(&self) -> Result<(), LeaveError> {
-        self.control().drain().await.map_err(|_| LeaveError::Ended)?;
-        let limit = self.drain_timeout;
-        match timeout(limit, self.reached(|status| status.holds_nothing() || status.is_alone)).await {
-            Ok(reached) => reached,
-            Err(_) => {
-                let Status { owned, kept, .. } = self.status();
-                Err(LeaveError::NotDrained { limit, owned, kept })
+    pub fn drain(&self) -> impl Future<Output = Result<(), LeaveError>> + Send + use<> {
+        let (control, limit) = (self.control.clone(), self.drain_timeout);
+        async move {
+            control.drain().await.map_err(|_| LeaveError::Ended)?;
+            let done = |status: &Status| status.holds_nothing() || status.is_alone;
+            match timeout(limit, reached(&control, done)).await {
+                Ok(reached) => reached,
+                Err(_) => {
+                    let Status { owned, kept, .. } = control.status().borrow().clone();
+                    Err(LeaveError::NotDrained { limit, owned, kept })
+                }
             }
         }
     }
@@ -109,14 +143,13 @@ impl Member {
     ///
     /// # Errors
     /// When it has not come to that in time; the member has ended all the same.
-    pub async fn leave(mut self) -> Result<(), LeaveError> {
+    pub async fn leave(self) -> Result<(), LeaveError> {
         self.drain().await?;
-        self.control().finish().await.map_err(|_| LeaveError::Ended)?;
-        timeout(FAREWELL, self.inner.ended()).await.map_err(|_| LeaveError::StillInView)
+        if self.runs.leave(&self.control).await { Ok(()) } else { Err(LeaveError::StillInView) }
     }
+}
 
-    async fn reached(&self, condition: impl Fn(&Status) -> bool) -> Result<(), LeaveError> {
-        let mut status = self.control().status();
-        status.wait_for(|status| condition(status)).await.map(drop).map_err(|_| LeaveError::Ended)
-    }
+async fn reached(control: &MemberControl, condition: impl Fn(&Status) -> bool) -> Result<(), LeaveError> {
+    let mut status = control.status();
+    status.wait_for(|status| condition(status)).await.map(drop).map_err(|_| LeaveError::Ended)
 }

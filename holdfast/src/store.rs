@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use holdfast_core::{Command, Condition, Expiry, Reply};
+use holdfast_core::{Command, Condition, Expiry, Guard, Reply};
 use holdfast_runtime::member::MemberControl;
 use holdfast_runtime::session::{Answer, SessionHandle};
 use tower_sessions_core::SessionStore;
@@ -196,19 +196,17 @@ impl Store {
     }
 
     async fn find(&self, id: &Id) -> Result<Option<(Bytes, Record)>> {
-        let key = self.keys.session(id);
-        // Both reach the member before either is waited for, in this order.
-        let (content, ttl) = (self.sessions.submit(key.clone(), Command::Get), self.sessions.submit(key, Command::Ttl));
-        let content = match content.await {
-            Reply::Nil => return Ok(None),
-            Reply::Bytes(content) => content,
-            reply => return Err(StoreError::of("load a session", reply).into()),
+        let commands = vec![Command::Get, Command::Ttl];
+        let reply = self.sessions.execute(self.keys.session(id), Command::Batch { guard: Guard::None, commands }).await;
+        let (content, ttl) = match &reply {
+            Reply::Batch(replies) => match replies.as_slice() {
+                [Reply::Nil, _] => return Ok(None),
+                [Reply::Bytes(content), Reply::Int(ttl)] => (content.clone(), *ttl),
+                _ => return Err(StoreError::of("load a session", reply).into()),
+            },
+            _ => return Err(StoreError::of("load a session", reply).into()),
         };
-        let expiry_date = match ttl.await {
-            Reply::Int(ttl) => date_in(ttl.max(0)),
-            reply => return Err(StoreError::of("load a session", reply).into()),
-        };
-        let record = Record { id: *id, data: decode(&content)?, expiry_date };
+        let record = Record { id: *id, data: decode(&content)?, expiry_date: date_in(ttl.max(0)) };
         Ok(Some((content, record)))
     }
 }

@@ -11,5 +11,5 @@ pub mod token;
 
 pub use http::{bind, serve};
 pub use log::{LogFormat, LogOptions, fail, init};
-pub use settings::parse;
+pub use settings::{from_env, parse};
 pub use signals::shutdown;

@@ -22,11 +22,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// # Errors
 /// When a recorder was installed before.
 pub fn install() -> anyhow::Result<PrometheusHandle> {
-    let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
-        .context("cannot set the histogram buckets")?
-        .install_recorder()
-        .context("cannot install the metrics recorder")?;
+    let handle = builder()?.install_recorder().context("cannot install the metrics recorder")?;
     let upkeep = handle.clone();
     tokio::spawn(async move {
         let mut tick = tokio::time::interval(UPKEEP);
@@ -36,6 +32,20 @@ pub fn install() -> anyhow::Result<PrometheusHandle> {
         }
     });
     Ok(handle)
+}
+
+/// The same, unless this process has a recorder already: an application's own shows these metrics beside its others then, and the page here is empty.
+///
+/// # Errors
+/// When the buckets are not right.
+pub fn install_if_none() -> anyhow::Result<PrometheusHandle> {
+    install().or_else(|_| Ok(builder()?.build_recorder().handle()))
+}
+
+fn builder() -> anyhow::Result<PrometheusBuilder> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+        .context("cannot set the histogram buckets")
 }
 
 /// `GET /metrics`.
@@ -56,6 +66,7 @@ mod tests {
     async fn a_histogram_of_seconds_has_buckets_and_a_second_recorder_is_refused() {
         let handle = install().expect("the first recorder of this process");
         assert!(install().is_err());
+        assert_eq!(install_if_none().expect("an empty one").render(), "");
         metrics::histogram!("holdfast_test_seconds").record(0.003);
         metrics::counter!("holdfast_test_total").increment(2);
         let response = router(handle).oneshot(Request::get("/metrics").body(Body::empty()).expect("a request")).await.expect("infallible");

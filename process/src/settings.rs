@@ -1,8 +1,8 @@
 //! Settings from environment variables (and flags, for people), read by clap. A wrong one ends the process with one log line that names the
 //! variable, its value and what is right, instead of clap's page of usage.
 
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
+use clap::{Args, Command, Parser};
 
 /// Reads the settings of this process. Asked for help or the version, prints it and exits with 0; at a wrong setting it logs one line and exits
 /// with 1.
@@ -16,8 +16,18 @@ pub fn parse<T: Parser>(name: &str) -> T {
     })
 }
 
+/// Reads settings from the environment alone: the arguments of this process are somebody else's.
+///
+/// # Errors
+/// One line that names the variable, its value and what is right.
+pub fn from_env<T: Args>() -> anyhow::Result<T> {
+    let command = T::augment_args(Command::new("holdfast"));
+    let read = command.clone().try_get_matches_from(["holdfast"]).and_then(|matches| T::from_arg_matches(&matches));
+    read.map_err(|error| anyhow::Error::msg(explain(command, &error)))
+}
+
 /// One line for a clap error.
-fn explain(mut command: clap::Command, error: &Error) -> String {
+fn explain(mut command: Command, error: &Error) -> String {
     // Only a built command knows how it shows its arguments.
     command.build();
     let text = |kind| error.get(kind).map(|value| names(value).join(", ")).unwrap_or_default();
@@ -48,10 +58,10 @@ fn names(value: &ContextValue) -> Vec<String> {
 }
 
 /// The environment variable behind an argument as clap shows it (`--copies <N>`), or that text itself.
-fn variable_of(command: &clap::Command, shown: &str) -> String {
+fn variable_of(command: &Command, shown: &str) -> String {
     std::iter::once(command)
         .chain(command.get_subcommands())
-        .flat_map(clap::Command::get_arguments)
+        .flat_map(Command::get_arguments)
         .find(|argument| argument.to_string() == shown)
         .and_then(|argument| argument.get_env())
         .map_or_else(|| shown.to_owned(), |name| name.to_string_lossy().into_owned())

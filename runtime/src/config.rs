@@ -49,6 +49,9 @@ pub struct Settings {
     /// The address of this pod.
     #[arg(long, env = "HOLDFAST_POD_IP")]
     pub pod_ip: IpAddr,
+    /// The container that the member of each pod runs in.
+    #[arg(long, env = "HOLDFAST_CONTAINER", default_value = "holdfast")]
+    pub container: String,
     /// The headless Service of the members.
     #[arg(long, env = "HOLDFAST_MEMBERS_SERVICE")]
     pub members_service: String,

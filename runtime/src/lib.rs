@@ -13,7 +13,6 @@ pub mod broadcast;
 mod clock;
 #[cfg(feature = "server")]
 pub mod config;
-pub mod data;
 #[cfg(feature = "server")]
 pub mod dns;
 #[cfg(feature = "server")]
@@ -21,6 +20,8 @@ pub mod drain;
 pub mod incarnation;
 mod links;
 pub mod member;
+#[cfg(feature = "server")]
+pub mod node;
 pub mod peers;
 pub mod place;
 pub mod proof;
@@ -32,4 +33,5 @@ pub mod session;
 #[cfg(feature = "server")]
 mod socket;
 pub mod status;
+pub mod thread;
 pub mod tls;

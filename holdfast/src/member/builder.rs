@@ -11,20 +11,20 @@ use futures::future::BoxFuture;
 use holdfast_core::NodeId;
 use holdfast_core::engine::Config;
 use holdfast_runtime::arbiter::Arbiter;
-use holdfast_runtime::data::DataThread;
 use holdfast_runtime::member::{self, MemberSettings, Surroundings};
 use holdfast_runtime::peers::PeerResolver;
 use holdfast_runtime::proof::{Death, ProofError, Prover};
+use holdfast_runtime::thread::OwnThread;
 use holdfast_runtime::tls::Tls;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::Member;
+use super::{Member, Runs};
 use crate::events::Bus;
 
 /// How many events may wait for whoever listens, unless it is said otherwise.
-const EVENTS: usize = 1024;
+pub(super) const EVENTS: usize = 1024;
 
 /// As for a member beside an application.
 const DRAIN: Duration = Duration::from_secs(45);
@@ -56,6 +56,10 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// What a pod has is not there, or not right.
+    #[cfg(feature = "kubernetes")]
+    #[error("failed to start the member of this pod")]
+    Pod(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The system refuses a thread.
     #[error("failed to start the thread for sessions")]
     Thread(#[source] io::Error),
@@ -161,7 +165,7 @@ impl Builder {
         let id = NodeId::new(self.ordinal).ok_or(StartError::Place { ordinal: self.ordinal })?;
         check(&self.config, self.events)?;
         let listener = self.door.open()?;
-        let data = DataThread::start().map_err(StartError::Thread)?;
+        let data = OwnThread::start("data").map_err(StartError::Thread)?;
         let bus = Arc::new(Bus::new(self.events));
         let ack_timeout = Duration::from_millis(self.config.ack_timeout);
         // What is made from here on lives on that thread.
@@ -178,9 +182,11 @@ impl Builder {
             locator: None,
             witness: bus.clone(),
         };
-        let inner = member::Member::start(&MemberSettings { id, engine: self.config }, surroundings);
+        let member = member::Member::start(&MemberSettings { id, engine: self.config }, surroundings);
         drop(entered);
-        Ok(Member { inner, bus, ack_timeout, drain_timeout: self.drain_timeout, _data: data })
+        let (sessions, control) = (member.sessions(), member.control());
+        let runs = Runs::Bare { member, _thread: data };
+        Ok(Member { sessions, control, bus, ack_timeout, drain_timeout: self.drain_timeout, runs })
     }
 }
 

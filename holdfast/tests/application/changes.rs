@@ -118,7 +118,8 @@ async fn a_change_deep_in_a_value_is_seen_and_survives() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_in_a_filtered_request_is_sent_but_not_waited_for() {
-    let mut world = World::with(plans).await;
+    // Long enough for a request by a member that has just lost the others.
+    let mut world = World::tuned(|config| config.failure_timeout = 3000, plans).await;
     let browser = begin(&world, 0).await;
     assert_eq!(browser.post(&world, 0, "/static/table").await, StatusCode::OK);
     messages(&world).await;
@@ -130,7 +131,7 @@ async fn a_change_in_a_filtered_request_is_sent_but_not_waited_for() {
     world.kill(2);
     let start = Instant::now();
     assert_eq!(browser.post(&world, 0, "/static/table").await, StatusCode::OK);
-    assert!(start.elapsed() < Duration::from_millis(400), "it waited for {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(2), "it waited for {:?}", start.elapsed());
     assert_eq!(browser.post(&world, 0, "/table").await, StatusCode::INTERNAL_SERVER_ERROR, "this one has to wait, and nobody answers");
 }
 
@@ -141,11 +142,11 @@ async fn a_filtered_request_does_not_prolong_a_session() {
     let (store, id) = (world.store(0), browser.id().expect("a session").parse().expect("an id"));
     let ends = async || store.load(&id).await.expect("asked").expect("there").expiry_date;
     let first = ends().await;
-    sleep(Duration::from_millis(300)).await;
+    sleep(Duration::from_millis(1500)).await;
     assert_eq!(browser.get(&world, 0, "/static/logo").await.text().await.expect("text"), "1");
-    assert!(ends().await - first < Span::milliseconds(200));
+    assert!(ends().await - first < Span::milliseconds(750));
     assert_eq!(tables(&browser, &world, 0).await, "0");
-    assert!(ends().await - first > Span::milliseconds(200));
+    assert!(ends().await - first > Span::milliseconds(750));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,11 +16,11 @@ use tower_sessions::{Session, SessionManagerLayer};
 
 use crate::world::{Browser, World};
 
-const LEASE: Duration = Duration::from_secs(1);
+const LEASE: Duration = Duration::from_secs(3);
 
 /// So that half a lease is enough for a save.
 fn hurried(config: &mut Config) {
-    config.ack_timeout = 500;
+    config.ack_timeout = 1500;
 }
 
 fn counting(wait: Duration) -> impl Fn(&Member) -> Router {
@@ -82,8 +82,8 @@ async fn requests_on_other_sessions_do_not_wait() {
 async fn what_a_request_saves_that_was_too_slow_is_refused() {
     let world = World::tuned(hurried, counting(LEASE)).await;
     let browser = begin(&world).await;
-    let (slow, next) = tokio::join!(browser.send(&world, 0, "/count/1900"), async {
-        sleep(Duration::from_millis(300)).await;
+    let (slow, next) = tokio::join!(browser.send(&world, 0, "/count/4500"), async {
+        sleep(Duration::from_millis(500)).await;
         counted(&browser, &world, 1, 0).await
     });
     assert_eq!(slow.status(), StatusCode::INTERNAL_SERVER_ERROR);
@@ -97,7 +97,7 @@ async fn what_a_request_saves_that_was_too_slow_is_refused() {
 async fn a_request_that_is_broken_off_gives_its_lock_up() {
     let world = World::tuned(hurried, counting(LEASE)).await;
     let browser = begin(&world).await;
-    assert!(timeout(Duration::from_millis(100), browser.send(&world, 0, "/count/900")).await.is_err(), "the browser has gone away");
+    assert!(timeout(Duration::from_millis(100), browser.send(&world, 0, "/count/2500")).await.is_err(), "the browser has gone away");
     let start = Instant::now();
     assert_eq!(counted(&browser, &world, 1, 0).await.0, 0);
     assert!(start.elapsed() < LEASE / 2, "{:?}", start.elapsed());
@@ -107,7 +107,7 @@ async fn a_request_that_is_broken_off_gives_its_lock_up() {
 async fn whoever_waits_for_too_long_is_told_to_come_again() {
     let world = World::tuned(hurried, counting(Duration::from_millis(100))).await;
     let browser = begin(&world).await;
-    let (slow, refused) = tokio::join!(counted(&browser, &world, 0, 600), async {
+    let (slow, refused) = tokio::join!(counted(&browser, &world, 0, 1500), async {
         sleep(Duration::from_millis(150)).await;
         browser.send(&world, 1, "/count/0").await
     });

@@ -16,15 +16,13 @@ use crate::incarnation::started_second;
 /// One call to the API server.
 const DEADLINE: Duration = Duration::from_secs(1);
 
-/// The runtime's container in the pod that the operator builds.
-const CONTAINER: &str = "holdfast";
-
 /// 2020-01-01: an earlier start was on a clock that had not been set, and no time can be compared with it.
 const EARLIEST: i64 = 1_577_836_800;
 
 /// Asks the API server for the pod.
 pub struct PodStatus {
     api: Api<Pod>,
+    container: String,
 }
 
 impl Debug for PodStatus {
@@ -34,10 +32,10 @@ impl Debug for PodStatus {
 }
 
 impl PodStatus {
-    /// For the pods of `namespace`.
+    /// For the pods of `namespace`, whose members run in the container of this name.
     #[must_use]
-    pub fn new(client: Client, namespace: &str) -> Self {
-        Self { api: Api::namespaced(client, namespace) }
+    pub fn new(client: Client, namespace: &str, container: &str) -> Self {
+        Self { api: Api::namespaced(client, namespace), container: container.to_owned() }
     }
 }
 
@@ -45,7 +43,7 @@ impl Prover for PodStatus {
     fn seek<'a>(&'a self, pod: &'a str, uid: &'a str, incarnation: u64) -> BoxFuture<'a, Result<Option<Death>, ProofError>> {
         async move {
             match timeout(DEADLINE, self.api.get_opt(pod)).await {
-                Ok(Ok(found)) => Ok(judge(found.as_ref(), uid, incarnation)),
+                Ok(Ok(found)) => Ok(judge(found.as_ref(), &self.container, uid, incarnation)),
                 Ok(Err(source)) => Err(ProofError::Api { pod: pod.to_owned(), source: source.into() }),
                 Err(_) => Err(ProofError::Timeout { pod: pod.to_owned(), limit: DEADLINE }),
             }
@@ -56,7 +54,7 @@ impl Prover for PodStatus {
 
 /// What the pod's status says about this life. Statuses lag behind by a second or so, therefore only what happened after the start of this life
 /// counts. All times in question are from the clock of the pod's own node, in whole seconds, so an equal one leaves a doubt.
-fn judge(pod: Option<&Pod>, uid: &str, incarnation: u64) -> Option<Death> {
+fn judge(pod: Option<&Pod>, container: &str, uid: &str, incarnation: u64) -> Option<Death> {
     let Some(pod) = pod else { return Some(Death::PodGone) };
     match pod.metadata.uid.as_deref() {
         Some(found) if found == uid => {}
@@ -69,7 +67,7 @@ fn judge(pod: Option<&Pod>, uid: &str, incarnation: u64) -> Option<Death> {
     }
     let status = pod.status.as_ref()?;
     let all = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
-    all.filter(|container| container.name == CONTAINER).find_map(|container| judge_container(container, started))
+    all.filter(|status| status.name == container).find_map(|status| judge_container(status, started))
 }
 
 fn judge_container(container: &ContainerStatus, started: i64) -> Option<Death> {
@@ -90,7 +88,7 @@ mod tests {
 
     fn verdict(status: Value) -> Option<Death> {
         let pod: Pod = serde_json::from_value(json!({"metadata": {"uid": "u1"}, "status": status})).expect("a pod");
-        judge(Some(&pod), "u1", LIFE)
+        judge(Some(&pod), "holdfast", "u1", LIFE)
     }
 
     fn container(state: Value, last: Value) -> Value {
@@ -103,9 +101,9 @@ mod tests {
 
     #[test]
     fn an_absent_or_replaced_pod_is_dead() {
-        assert_eq!(judge(None, "u1", LIFE), Some(Death::PodGone));
+        assert_eq!(judge(None, "holdfast", "u1", LIFE), Some(Death::PodGone));
         let pod: Pod = serde_json::from_value(json!({"metadata": {"uid": "u2"}})).expect("a pod");
-        assert_eq!(judge(Some(&pod), "u1", LIFE), Some(Death::PodReplaced));
+        assert_eq!(judge(Some(&pod), "holdfast", "u1", LIFE), Some(Death::PodReplaced));
     }
 
     #[test]
@@ -121,6 +119,14 @@ mod tests {
         let ended = json!({"terminated": {"exitCode": 137, "finishedAt": "2026-01-02T03:05:00Z"}});
         assert_eq!(verdict(container(ended.clone(), json!({}))), Some(Death::ContainerEnded));
         assert_eq!(verdict(container(json!({"waiting": {"reason": "CrashLoopBackOff"}}), ended)), Some(Death::ContainerEnded));
+    }
+
+    #[test]
+    fn the_end_of_another_container_proves_nothing_about_this_one() {
+        let pod: Pod =
+            serde_json::from_value(json!({"metadata": {"uid": "u1"}, "status": container(json!({}), json!({}))})).expect("a pod");
+        assert_eq!(judge(Some(&pod), "holdfast", "u1", LIFE), None, "only the application has ended");
+        assert_eq!(judge(Some(&pod), "app", "u1", LIFE), Some(Death::ContainerEnded), "and where the member is in it, so has the member");
     }
 
     #[test]
@@ -149,7 +155,7 @@ mod tests {
     fn a_life_that_began_before_the_clock_was_set_is_never_proven_dead_by_times() {
         let pod = container(json!({"running": {"startedAt": "2026-01-02T03:06:00Z"}}), json!({}));
         let pod: Pod = serde_json::from_value(json!({"metadata": {"uid": "u1"}, "status": pod})).expect("a pod");
-        assert_eq!(judge(Some(&pod), "u1", 5 << 20), None);
+        assert_eq!(judge(Some(&pod), "holdfast", "u1", 5 << 20), None);
     }
 
     #[test]

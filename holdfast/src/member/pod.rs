@@ -1,0 +1,37 @@
+//! The member of a pod, in the environment that the operator gives the runtime: the same variables, the same volumes, the same ports for other members, probes
+//! and gateways. What is missing is the Redis protocol, which nobody needs here.
+
+use std::sync::Arc;
+
+use holdfast_process::{from_env, metrics};
+use holdfast_runtime::config::{DrainSettings, Settings};
+use holdfast_runtime::node::Node;
+use holdfast_runtime::thread::OwnThread;
+
+use super::builder::{EVENTS, StartError};
+use super::{Member, Runs};
+use crate::events::Bus;
+
+impl Member {
+    /// Starts the member of this pod, from the `HOLDFAST_*` variables in its environment. Its conversation with the API server, its probes and its admin API
+    /// have a thread of their own, so that no handler of the application makes them late.
+    ///
+    /// Metrics go to the recorder of the application if it has one by now; otherwise they are shown on the admin port.
+    ///
+    /// # Errors
+    /// When a variable is not set or not right, a port is taken, a volume is missing, or there is no way to the API server.
+    pub async fn from_env() -> Result<Self, StartError> {
+        let pod = |error| StartError::Pod(error);
+        let settings: Settings = from_env().map_err(|error| pod(error.into()))?;
+        let drain: DrainSettings = from_env().map_err(|error| pod(error.into()))?;
+        let config = settings.check().map_err(|error| pod(error.into()))?;
+        let (ack_timeout, drain_timeout) = (config.settings.ack_timeout, drain.timeout);
+        let bus = Arc::new(Bus::new(EVENTS));
+        let thread = OwnThread::start("holdfast").map_err(StartError::Thread)?;
+        let witness = bus.clone();
+        let starting = thread.handle().spawn(async move { Node::start(&config, metrics::install_if_none()?, witness).await });
+        let node = starting.await.map_err(|error| pod(error.into()))?.map_err(|error| pod(error.into()))?;
+        let (sessions, control) = (node.sessions(), node.control());
+        Ok(Self { sessions, control, bus, ack_timeout, drain_timeout, runs: Runs::Pod { node, thread } })
+    }
+}
