@@ -40,7 +40,7 @@ pub enum Event {
     },
     /// A session has another id.
     IdChanged {
-        /// The id that it had, which resolves for a while.
+        /// The id that it had.
         from: Id,
         /// The id that it has.
         to: Id,

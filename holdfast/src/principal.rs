@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use tower_sessions_core::Session;
 use tower_sessions_core::session::Error;
 
+use crate::renew::replace_id;
+
 /// Its name among the attributes of a session.
 const NAME: &str = "holdfast.principal";
 
@@ -46,12 +48,12 @@ impl Principal {
         session.get(NAME).await
     }
 
-    /// Makes this the user of the session, under a new id: the old one ends at once, so that whoever has planted it gains nothing.
+    /// Makes this the user of the session, under a new id: the old one ends before the reply leaves, so that whoever has planted it gains nothing.
     ///
     /// # Errors
-    /// When the session cannot be loaded, or the old one not deleted.
+    /// When the session cannot be loaded.
     pub async fn log_in(&self, session: &Session) -> Result<(), Error> {
-        session.cycle_id().await?;
+        replace_id(session).await?;
         session.insert(NAME, self).await
     }
 

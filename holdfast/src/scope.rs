@@ -36,11 +36,20 @@ pub(crate) enum IdChange {
     #[default]
     None,
     /// The next delete only says which id is given up.
-    Announced,
+    Announced(OldId),
     /// The session that is created next takes the place of the one with this id.
-    From(Id),
+    From(Id, OldId),
     /// The session that is created next is the one that there is under this id.
     Adopt(Id),
+}
+
+/// What becomes of an id that is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OldId {
+    /// It resolves for a while.
+    Resolves,
+    /// It is nobody's.
+    Ends,
 }
 
 impl Scope {
@@ -96,12 +105,12 @@ impl Scope {
     pub(crate) fn gives_up(&self, id: Id) -> bool {
         let mut state = self.state();
         match state.change {
-            IdChange::Announced => {
-                state.change = IdChange::From(id);
+            IdChange::Announced(old) => {
+                state.change = IdChange::From(id, old);
                 true
             }
             IdChange::Adopt(adopted) => adopted == id,
-            IdChange::None | IdChange::From(_) => false,
+            IdChange::None | IdChange::From(..) => false,
         }
     }
 
@@ -126,10 +135,10 @@ mod tests {
     fn a_delete_is_one_unless_the_id_was_to_change() {
         let scope = Scope::new(false);
         assert!(!scope.gives_up(Id(1)));
-        scope.set_change(IdChange::Announced);
+        scope.set_change(IdChange::Announced(OldId::Resolves));
         assert!(scope.gives_up(Id(1)));
         assert!(!scope.gives_up(Id(2)), "the change is of one session");
-        assert_eq!((scope.take_change(), scope.take_change()), (IdChange::From(Id(1)), IdChange::None));
+        assert_eq!((scope.take_change(), scope.take_change()), (IdChange::From(Id(1), OldId::Resolves), IdChange::None));
         scope.set_change(IdChange::Adopt(Id(3)));
         assert!(scope.gives_up(Id(3)) && !scope.gives_up(Id(4)));
     }

@@ -17,7 +17,7 @@ use crate::content::{date_in, decode, encode, millis_until};
 use crate::error::{SettingError, StoreError};
 use crate::events::{Bus, Events, Told};
 use crate::keys::Keys;
-use crate::scope::{IdChange, Scope};
+use crate::scope::{IdChange, OldId, Scope};
 
 /// How often an id may have changed while a request with an old one was on its way.
 const HOPS: usize = 4;
@@ -163,9 +163,9 @@ impl Store {
     }
 
     /// The session with the id `from` goes on as `to`.
-    async fn give_up(&self, from: Id, to: Id) -> std::result::Result<(), StoreError> {
+    async fn give_up(&self, from: Id, to: Id, old: OldId) -> std::result::Result<(), StoreError> {
         let grace = u64::try_from(self.id_grace.as_millis()).unwrap_or(u64::MAX);
-        if grace > 0 {
+        if old == OldId::Resolves && grace > 0 {
             let value = Bytes::from(to.to_string());
             let command = Command::Set { value, expiry: Expiry::After(grace), condition: Condition::Always, return_old: false };
             match self.sessions.execute(self.keys.moved(&from), command).await {
@@ -220,11 +220,11 @@ impl SessionStore for Store {
                 record.id = id;
                 self.update(record, scope.as_ref()).await
             }
-            IdChange::From(old) => {
+            IdChange::From(from, old) => {
                 self.insert(record).await?;
-                Ok(self.give_up(old, record.id).await?)
+                Ok(self.give_up(from, record.id, old).await?)
             }
-            IdChange::None | IdChange::Announced => {
+            IdChange::None | IdChange::Announced(_) => {
                 self.insert(record).await?;
                 self.bus.tell(Told::Created(self.keys.session(&record.id)));
                 Ok(())

@@ -27,9 +27,9 @@ async fn main() -> anyhow::Result<()> {
     let mut members = Vec::new();
     for (ordinal, port) in PORTS.into_iter().enumerate() {
         let member = cluster.member(u8::try_from(ordinal)?).start()?;
+        tell(&member, ordinal);
         // Before the first request, so that a new member never says that it knows no sessions.
         member.joined().await?;
-        tell(&member, ordinal);
         serve(&member, port).await?;
         members.push(member);
     }

@@ -103,7 +103,7 @@ impl Settings {
     async fn complete(&self, session: &Session, scope: &Scope, lives: &Lives) -> Result<(), Error> {
         lives.write_back(session).await?;
         // The session was to have another id, and was then ended: nobody will give the old one up.
-        if let IdChange::From(old) = scope.change()
+        if let IdChange::From(old, _) = scope.change()
             && session.is_empty().await
         {
             scope.set_change(IdChange::None);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::HeaderName;
 use axum::routing::{get, post};
-use holdfast::{Attribute, Live, Member, ReplicationLayer, renew_id};
+use holdfast::{Attribute, Live, Member, Principal, ReplicationLayer, renew_id};
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
@@ -49,6 +49,7 @@ fn plans(member: &Member) -> Router {
         .route("/static/logo", get(async |plan: Live<Plan>| plan.lock().rooms.len().to_string()))
         .route("/tables", get(async |plan: Live<Plan>| plan.lock().rooms.iter().map(|room| room.tables.len()).sum::<usize>().to_string()))
         .route("/renew", post(async |session: Session| renew_id(&session).await.expect("loaded")))
+        .route("/renew-and-log-in", post(renew_and_log_in))
         .route("/end", post(end))
         .route("/slow", post(slow))
         .layer(replication)
@@ -57,6 +58,12 @@ fn plans(member: &Member) -> Router {
 /// A change three levels down, and nothing else.
 async fn add_table(plan: Live<Plan>) {
     plan.lock().rooms[0].tables.push(4);
+}
+
+/// The old id may resolve for the one, and must not for the other.
+async fn renew_and_log_in(session: Session) {
+    renew_id(&session).await.expect("loaded");
+    Principal::new("ann").log_in(&session).await.expect("loaded");
 }
 
 /// Asks for another id, and then ends the session after all.
@@ -233,4 +240,15 @@ async fn a_login_ends_the_old_id_at_once() {
     assert_eq!(browser.cart(&world, 1).await, ["tea"]);
     assert!(thief.cart(&world, 0).await.is_empty());
     assert_eq!(thief.get(&world, 0, "/me").await.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_ends_the_old_id_even_if_it_was_to_resolve() {
+    let world = World::with(plans).await;
+    let browser = begin(&world, 0).await;
+    let (thief, old) = (browser.copy(), browser.id());
+    assert_eq!(browser.post(&world, 0, "/table").await, StatusCode::OK);
+    assert_eq!(browser.post(&world, 0, "/renew-and-log-in").await, StatusCode::OK);
+    assert_ne!(browser.id(), old);
+    assert_eq!((tables(&browser, &world, 1).await, tables(&thief, &world, 1).await), ("1".to_owned(), "0".to_owned()));
 }

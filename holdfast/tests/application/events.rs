@@ -34,8 +34,11 @@ async fn the_life_of_a_session_is_told_where_it_happens() {
     assert_eq!(browser.post(&world, 0, "/renew").await, StatusCode::OK);
     let second = id();
     assert_eq!(next(&mut here).await, Event::IdChanged { from: first, to: second });
+    assert_eq!(browser.post(&world, 0, "/login/ann").await, StatusCode::OK);
+    let third = id();
+    assert_eq!(next(&mut here).await, Event::IdChanged { from: second, to: third });
     assert_eq!(browser.post(&world, 0, "/logout").await, StatusCode::OK);
-    assert_eq!(next(&mut here).await, Event::Destroyed { id: second });
+    assert_eq!(next(&mut here).await, Event::Destroyed { id: third });
     assert_eq!(told(&mut elsewhere), []);
 }
 
