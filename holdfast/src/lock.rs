@@ -106,12 +106,12 @@ impl Lock {
 
     async fn try_take(&self, sessions: &SessionHandle, key: &Bytes, mark: &Bytes) -> Result<bool, StoreError> {
         let expiry = Expiry::After(signed_millis(self.lease).unsigned_abs());
-        let command = Command::Set { value: mark.clone(), expiry, condition: Condition::IfAbsent, return_old: false };
+        let command = Command::Set { value: mark.clone(), expiry, condition: Condition::IfAbsent, return_old: true };
         match sessions.execute(key.clone(), command).await {
-            Reply::Ok => Ok(true),
-            Reply::Nil => Ok(false),
-            // It may be ours now.
-            Reply::Error(CommandError::NotAcknowledged { .. } | CommandError::OutcomeUnknown) => holds(sessions, key, mark).await,
+            Reply::Nil => Ok(true),
+            // Our own, if the outcome of an attempt before was not known.
+            Reply::Bytes(there) => Ok(there == *mark),
+            Reply::Error(CommandError::NotAcknowledged { .. } | CommandError::OutcomeUnknown) => Ok(false),
             reply => Err(StoreError::of("lock a session", reply)),
         }
     }
@@ -125,15 +125,6 @@ async fn next_token(sessions: &SessionHandle, key: Bytes) -> Result<u64, StoreEr
     match &reply {
         Reply::Batch(replies) if let Some(Reply::Int(token)) = replies.first() => Ok(token.unsigned_abs()),
         _ => Err(StoreError::of("number the lock of a session", reply)),
-    }
-}
-
-/// Whether the lock is that of `mark`.
-async fn holds(sessions: &SessionHandle, key: &Bytes, mark: &Bytes) -> Result<bool, StoreError> {
-    match sessions.execute(key.clone(), Command::Get).await {
-        Reply::Bytes(found) => Ok(found == *mark),
-        Reply::Nil => Ok(false),
-        reply => Err(StoreError::of("look for the lock of a session", reply)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The member of a pod, in the environment that the operator gives the runtime: the same variables, the same volumes, the same ports for other members, probes
 //! and gateways. What is missing is the Redis protocol, which nobody needs here.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use holdfast_process::{from_env, metrics};
@@ -21,17 +22,20 @@ impl Member {
     /// # Errors
     /// When a variable is not set or not right, a port is taken, a volume is missing, or there is no way to the API server.
     pub async fn from_env() -> Result<Self, StartError> {
-        let pod = |error| StartError::Pod(error);
-        let settings: Settings = from_env().map_err(|error| pod(error.into()))?;
-        let drain: DrainSettings = from_env().map_err(|error| pod(error.into()))?;
-        let config = settings.check().map_err(|error| pod(error.into()))?;
+        let settings: Settings = from_env().map_err(wrong)?;
+        let drain: DrainSettings = from_env().map_err(wrong)?;
+        let config = settings.check().map_err(wrong)?;
         let (ack_timeout, drain_timeout) = (config.settings.ack_timeout, drain.timeout);
         let bus = Arc::new(Bus::new(EVENTS));
         let thread = OwnThread::start("holdfast").map_err(StartError::Thread)?;
         let witness = bus.clone();
         let starting = thread.handle().spawn(async move { Node::start(&config, metrics::install_if_none()?, witness).await });
-        let node = starting.await.map_err(|error| pod(error.into()))?.map_err(|error| pod(error.into()))?;
+        let node = starting.await.map_err(wrong)?.map_err(wrong)?;
         let (sessions, control) = (node.sessions(), node.control());
         Ok(Self { sessions, control, bus, ack_timeout, drain_timeout, runs: Runs::Pod { node, thread } })
     }
+}
+
+fn wrong(error: impl Into<Box<dyn Error + Send + Sync>>) -> StartError {
+    StartError::Pod(error.into())
 }
