@@ -10,6 +10,9 @@
 #   make sim     schedules of faults against the replication rules, for SECONDS=60
 #   make bench   what the replication costs and reaches on this machine, beside Redis (docs/performance.md); ONLY=replication,
 #                parts of it by ARGS="--part writes,growth,failover,million", a short run by ARGS=--quick
+#   make conformance
+#                the suites of real session libraries, from their registries, against a cluster of three members, and each library
+#                while members are killed (docs/conformance.md); ONLY=django,redis-py, by MEMBERS=0,1,2,turn or redis, to compare
 #   make images  the images as archives in target/images, named for REGISTRY=registry.example.com TAG=0.1.0
 
 SHELL := bash
@@ -17,7 +20,7 @@ SHELL := bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help demo down test nemesis sim bench images tools packages
+.PHONY: help demo down test nemesis sim bench conformance images tools packages
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -52,6 +55,10 @@ sim: tools
 bench: tools packages
 	@cargo build --quiet --release --package holdfast-runtime --package holdfast-bench
 	target/release/bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+conformance: tools packages
+	@cargo build --quiet --release --package holdfast-runtime --package holdfast-tests --bin holdfast-runtime --bin conformance
+	target/release/conformance $(if $(ONLY),--only $(ONLY)) $(if $(MEMBERS),--members $(MEMBERS)) $(ARGS)
 
 images: tools
 	@cargo run --quiet --package holdfast-tests --bin cluster -- write-images --registry $(or $(REGISTRY),localhost) --tag $(or $(TAG),dev)

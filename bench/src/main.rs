@@ -6,7 +6,6 @@ mod machine;
 mod redis_pair;
 mod replication;
 mod report;
-mod world;
 
 use std::path::PathBuf;
 

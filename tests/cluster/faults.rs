@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use holdfast_support::command::{self, Run};
 use nix::sys::signal::Signal;
 
-use super::command::{self, Run};
 use super::containers::{self, Container};
 use super::control_plane::API_SERVER;
 use super::handle::{Cluster, Error as ClusterError, Lab};

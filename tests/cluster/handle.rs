@@ -5,16 +5,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use holdfast_support::apt;
+use holdfast_support::command::{self, Run};
+use holdfast_support::lock;
 use holdfast_support::progress::Progress;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::{Api, Client};
 
-use super::command::{self, Run};
 use super::forward::{self, Forward};
 use super::state::{self, State};
 use super::topology::{CONTROL_PLANE, Topology};
 use super::tunnel::{self, Target};
-use super::{down, faults, images, lock, namespaces, packages, process, programs, up};
+use super::{down, faults, images, namespaces, packages, process, programs, up};
 
 /// What kind of cluster is wanted.
 #[derive(Debug, Clone)]
@@ -157,7 +159,7 @@ impl Cluster {
         let kubeconfig = std::env::var_os("KUBECONFIG").filter(|path| !path.is_empty()).ok_or(Error::NoKubeconfig)?;
         let kubeconfig = PathBuf::from(kubeconfig);
         let path = std::env::var("PATH").unwrap_or_default();
-        let (kubectl, helm) = match (packages::find("kubectl", &path), packages::find("helm", &path)) {
+        let (kubectl, helm) = match (apt::find("kubectl", &path), apt::find("helm", &path)) {
             (Some(kubectl), Some(helm)) => (kubectl, helm),
             _ => {
                 let programs = programs::ensure(&Progress::default()).await?;

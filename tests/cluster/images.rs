@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::command;
+use holdfast_support::command;
+
 use super::node::ctr;
 use super::state::{self, State};
 use super::{archive, topology::Topology};

@@ -19,7 +19,6 @@ pub mod process;
 
 mod addons;
 mod cgroups;
-mod command;
 mod containers;
 mod control_plane;
 mod down;
@@ -27,7 +26,6 @@ mod faults;
 mod handle;
 mod images;
 mod inside;
-mod lock;
 mod namespaces;
 mod network;
 mod node;

@@ -1,8 +1,9 @@
 //! The wires between the machines: each node's `eth0` is plugged into a bridge in the control plane's namespace. There is no
 //! uplink, and the host has no route to any of it.
 
+use holdfast_support::command::{self, Run};
+
 use super::addresses::Addresses;
-use super::command::{self, Run};
 use super::namespaces::Namespaces;
 use super::state::State;
 use super::topology::{CONTROL_PLANE, Topology};

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use holdfast_support::command::Run;
 use serde_json::{Value, json};
 
 use super::cgroups;
-use super::command::Run;
 use super::control_plane::{daemon, pki};
 use super::namespaces::Namespaces;
 use super::process::{self, Daemon};

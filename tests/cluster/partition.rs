@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::io;
 
+use holdfast_support::command::{self, Run};
 use serde::{Deserialize, Serialize};
 
-use super::command::{self, Run};
 use super::namespaces::Namespaces;
 use super::network::BRIDGE;
 use super::state::{self, State};

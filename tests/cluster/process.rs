@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use holdfast_support::apt::SEARCH_PATH;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::namespaces::Namespaces;
-use super::packages::SEARCH_PATH;
 use super::state::{self, State};
 
 /// Why a process could not be started or ended.
@@ -163,7 +163,7 @@ pub fn log_path(state: &State, name: &str) -> PathBuf {
 /// The end of a daemon's log, for an error message.
 pub fn log_end(state: &State, name: &str) -> String {
     let text = fs::read(log_path(state, name)).unwrap_or_default();
-    super::command::last(&String::from_utf8_lossy(&text), 1500)
+    holdfast_support::command::last(&String::from_utf8_lossy(&text), 1500)
 }
 
 /// The process that was last started as daemon `name`.

@@ -7,12 +7,13 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use holdfast_support::apt;
+use holdfast_support::cache::{self, NoCache};
+use holdfast_support::command::{self, Run};
+use holdfast_support::lock::{self, Lock};
 use holdfast_support::progress::Progress;
 
 use super::archive;
-use super::command::{self, Run};
-use super::lock::{self, Lock};
-use super::packages;
 
 /// One program: the sources that are compiled in here, and how to build them.
 struct Source {
@@ -156,9 +157,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// Neither HOLDFAST_CACHE nor HOME says where the cache is.
-    #[error("no place for the cache: set HOLDFAST_CACHE (or HOME)")]
-    NoCache,
+    /// There is no place for the cache.
+    #[error(transparent)]
+    NoCache(#[from] NoCache),
     /// The program's image could not be written.
     #[error(transparent)]
     Image(#[from] archive::Error),
@@ -167,15 +168,9 @@ pub enum Error {
     Lock(#[from] lock::Error),
 }
 
-/// Where built programs are kept: `HOLDFAST_CACHE`, or `~/.cache/holdfast`.
-pub(super) fn cache() -> Result<PathBuf, Error> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("HOLDFAST_CACHE").or_else(|| Some(set("HOME")?.join(".cache/holdfast"))).ok_or(Error::NoCache)
-}
-
 /// Makes sure that every program is built.
 pub(super) async fn ensure(progress: &Progress) -> Result<Programs, Error> {
-    let cache = cache()?;
+    let cache = cache::folder()?;
     fs::create_dir_all(&cache).map_err(|source| Error::Cache { path: cache.clone(), source })?;
     let go = Go::find(&cache).await?;
     let kube = KUBE.ensure(&cache, &go, progress).await?;
@@ -216,7 +211,7 @@ impl Go {
     /// Finds Go on the PATH, or where its own installer puts it: sudo's PATH does not have that.
     async fn find(dir: &Path) -> Result<Self, Error> {
         let path = format!("{}:/usr/local/go/bin", std::env::var("PATH").unwrap_or_default());
-        let path = packages::find("go", &path).ok_or(Error::NoGo)?;
+        let path = apt::find("go", &path).ok_or(Error::NoGo)?;
         let version = Run::new(&path, ["env", "GOVERSION"]).dir(dir).output().await?;
         Ok(Self { path, version: version.trim().to_owned() })
     }

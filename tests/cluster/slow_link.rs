@@ -1,6 +1,7 @@
 //! A link that carries little: both ends of a node's wire are given a token bucket, and what is more waits in line before it.
 
-use super::command::{self, Run};
+use holdfast_support::command::{self, Run};
+
 use super::faults::Error;
 use super::handle::{Cluster, Error as ClusterError, Lab};
 use super::namespaces::Namespaces;

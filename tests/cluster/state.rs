@@ -6,10 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use holdfast_support::lock::{self, Lock};
 use serde::{Deserialize, Serialize};
 
 use super::addresses::{Addresses, MAX_NODES, SLOTS};
-use super::lock::{self, Lock};
 
 /// Why the state could not be used.
 #[derive(Debug, thiserror::Error)]

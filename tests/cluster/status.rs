@@ -4,11 +4,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use holdfast_support::command::Run;
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, ResourceExt};
 use serde::Deserialize;
 
-use super::command::Run;
 use super::handle::{Cluster, Error};
 use super::namespaces::Namespaces;
 use super::partition::Partitions;

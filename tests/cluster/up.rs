@@ -5,13 +5,13 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use holdfast_support::command::{self, Run};
 use holdfast_support::progress::Progress;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, ServiceAccount};
 use kube::{Api, Client};
 
 use super::addresses::Addresses;
-use super::command::{self, Run};
 use super::control_plane::{self, API_SERVER};
 use super::handle::Lab;
 use super::namespaces::{self, Namespaces};

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use futures::future::try_join_all;
 use holdfast_support::progress::Progress;
+use holdfast_support::world::{Ways, World};
 use serde_json::json;
 
 use crate::client::{Connection, Form, Ledger};
 use crate::report::{Report, Spread, Target};
-use crate::world::{Ways, World};
 
 /// Sessions of the lost member that are asked for at once.
 const SESSIONS: usize = 20;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use hdrhistogram::Histogram;
 use holdfast_support::progress::Progress;
+use holdfast_support::world::{Ways, World};
 use serde_json::json;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, sleep_until};
@@ -15,7 +16,6 @@ use tokio::time::{sleep, sleep_until};
 use crate::client::{Connection, Form, Ledger, User, VALUE};
 use crate::machine;
 use crate::report::{Report, Spread, Target};
-use crate::world::{Ways, World};
 
 const MEMBERS: u8 = 3;
 

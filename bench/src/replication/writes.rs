@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use hdrhistogram::Histogram;
 use holdfast_support::progress::{Progress, Step};
+use holdfast_support::world::{Ways, World};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -13,7 +14,6 @@ use crate::client::{Connection, Form, Ledger, User};
 use crate::machine;
 use crate::redis_pair::RedisPair;
 use crate::report::{Report, Spread, Target};
-use crate::world::{Ways, World};
 
 /// How many connections write at once.
 const CONNECTIONS: [usize; 3] = [1, 16, 50];

@@ -1,12 +1,19 @@
 //! What tests and benchmarks share: processes of the runtime on loopback, with a pretend API server and name server around them, requests for them,
-//! certificates for them, and lines that say how far a long command is. Nothing that is shipped depends on it.
+//! certificates for them; other programs, how they get here and how they are run; and lines that say how far a long command is. Nothing that is
+//! shipped depends on it.
 
 pub mod api_server;
+pub mod apt;
+pub mod cache;
 pub mod certificates;
+pub mod command;
+pub mod lock;
 pub mod member;
 pub mod name_server;
 pub mod progress;
+pub mod redis_server;
 pub mod resp;
+pub mod world;
 
 use std::net::{Ipv4Addr, TcpListener};
 

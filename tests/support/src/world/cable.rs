@@ -10,15 +10,15 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 #[derive(Debug)]
-pub(crate) struct Cable {
+pub(super) struct Cable {
     /// Where it begins.
-    pub(crate) address: SocketAddr,
+    pub(super) address: SocketAddr,
     is_cut: watch::Sender<bool>,
     accepting: JoinHandle<()>,
 }
 
 impl Cable {
-    pub(crate) async fn lay(from: SocketAddr, to: SocketAddr) -> anyhow::Result<Self> {
+    pub(super) async fn lay(from: SocketAddr, to: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(from).await.with_context(|| format!("cannot listen on {from}"))?;
         let address = listener.local_addr()?;
         let (is_cut, cut) = watch::channel(false);
@@ -30,7 +30,7 @@ impl Cable {
         Ok(Self { address, is_cut, accepting })
     }
 
-    pub(crate) fn set_cut(&self, is_cut: bool) {
+    pub(super) fn set_cut(&self, is_cut: bool) {
         self.is_cut.send_replace(is_cut);
     }
 }

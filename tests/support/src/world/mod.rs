@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use holdfast_support::api_server::ApiServer;
-use holdfast_support::free_port;
-use holdfast_support::member::{Member, Pod, Surroundings};
-use holdfast_support::name_server::NameServer;
 use tokio::time::sleep;
+
+use crate::api_server::ApiServer;
+use crate::free_port;
+use crate::member::{Member, Pod, Surroundings};
+use crate::name_server::NameServer;
 
 use cable::Cable;
 
@@ -24,8 +25,9 @@ const PLACES: u8 = 8;
 
 /// The cluster. Its processes are killed when it is dropped.
 #[derive(Debug)]
-pub(crate) struct World {
-    pub(crate) members: BTreeMap<u8, Member>,
+pub struct World {
+    /// Its living members, by their places.
+    pub members: BTreeMap<u8, Member>,
     api: ApiServer,
     name_servers: BTreeMap<u8, NameServer>,
     /// By the member that uses it, and the one to which it leads; none leads to the API server.
@@ -38,7 +40,7 @@ pub(crate) struct World {
 
 /// How members reach each other and the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ways {
+pub enum Ways {
     /// Directly.
     Direct,
     /// Through cables that can be cut, one for each way.
@@ -47,7 +49,10 @@ pub(crate) enum Ways {
 
 impl World {
     /// A cluster of so many members, settled.
-    pub(crate) async fn start(members: u8, copies: u8, ways: Ways) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// When it cannot be started, or does not settle.
+    pub async fn start(members: u8, copies: u8, ways: Ways) -> anyhow::Result<Self> {
         // Several of these may run on one machine.
         let net = 86 + (std::process::id() % 100) as u8;
         let port = free_port(&(0..PLACES).map(|id| ip(net, id)).collect::<Vec<_>>())?;
@@ -90,7 +95,10 @@ impl World {
     }
 
     /// Starts the member at this place, in a new pod.
-    pub(crate) fn add(&mut self, id: u8) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When there is no such place, or the runtime is not built or cannot be started.
+    pub fn add(&mut self, id: u8) -> anyhow::Result<()> {
         self.starts += 1;
         let pod = Pod { id, uid: format!("uid-{}", self.starts), ip: self.ip(id), replication: self.port };
         let surroundings = Surroundings {
@@ -103,12 +111,15 @@ impl World {
     }
 
     /// SIGKILL.
-    pub(crate) async fn kill(&mut self, id: u8) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When there is no such member, or it cannot be killed.
+    pub async fn kill(&mut self, id: u8) -> anyhow::Result<()> {
         self.members.remove(&id).context("no such member")?.kill().await
     }
 
     /// Cuts a member off from the others and the API server, without telling anybody; or connects it again.
-    pub(crate) fn set_cut(&self, id: u8, is_cut: bool) {
+    pub fn set_cut(&self, id: u8, is_cut: bool) {
         for ((from, to), cable) in &self.cables {
             if *from == id || *to == Some(id) {
                 cable.set_cut(is_cut);
@@ -117,27 +128,39 @@ impl World {
     }
 
     /// Where the sessions are reached at this member.
-    pub(crate) fn redis(&self, id: u8) -> SocketAddr {
+    ///
+    /// # Panics
+    /// When there is no such member.
+    #[must_use]
+    pub fn redis(&self, id: u8) -> SocketAddr {
         self.members[&id].redis
     }
 
     /// Whether the view has so many Full members, nobody else, and everything is protected.
-    pub(crate) fn is_settled(&self, members: usize) -> bool {
+    #[must_use]
+    pub fn is_settled(&self, members: usize) -> bool {
         self.has_full(members) && self.api.members("Join").is_empty() && self.api.members("Leave").is_empty() && self.api.is_settled()
     }
 
     /// Whether the view has so many Full members.
-    pub(crate) fn has_full(&self, members: usize) -> bool {
+    #[must_use]
+    pub fn has_full(&self, members: usize) -> bool {
         self.api.members("Full").len() == members
     }
 
     /// Waits until [`World::is_settled`].
-    pub(crate) async fn settled(&self, members: usize) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When it takes too long, with what the members have logged last.
+    pub async fn settled(&self, members: usize) -> anyhow::Result<()> {
         self.wait(|| self.is_settled(members)).await.with_context(|| format!("{members} members did not settle"))
     }
 
     /// Waits until a condition of the view holds.
-    pub(crate) async fn wait(&self, condition: impl Fn() -> bool) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When it takes too long, with what the members have logged last.
+    pub async fn wait(&self, condition: impl Fn() -> bool) -> anyhow::Result<()> {
         let start = Instant::now();
         while !condition() {
             if start.elapsed() > PATIENCE {
@@ -165,6 +188,10 @@ fn last_lines(member: &Member) -> String {
 fn binary() -> anyhow::Result<PathBuf> {
     let here = std::env::current_exe().context("cannot find this program")?;
     let path = here.with_file_name("holdfast-runtime");
-    anyhow::ensure!(path.exists(), "`{}` is not there: build it in the same profile (`make bench` does)", path.display());
+    anyhow::ensure!(
+        path.exists(),
+        "`{}` is not there: build it in the same profile (`make bench` and `make conformance` do)",
+        path.display()
+    );
     Ok(path)
 }
