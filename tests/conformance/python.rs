@@ -10,15 +10,16 @@ use crate::suite::Bench;
 /// What it takes.
 pub(crate) const PROGRAMS: &[Needed] = &[("/usr/bin/python3", "python3"), ("/usr/share/doc/python3-venv", "python3-venv"), ("tar", "tar")];
 
-/// Installs these requirements, and unpacks these source distributions (`name==version`), which are in no package that is installed.
-pub(crate) fn install(folder: &Path, sources: &[&str]) -> Vec<Run> {
-    let mut runs = vec![
-        Run::new("/usr/bin/python3", ["-m", "venv", "venv"]),
-        pip(folder, &["install", "--requirement", "requirements.txt"]),
-        pip(folder, &[["download", "--no-deps", "--no-binary=:all:"].as_slice(), sources].concat()),
-    ];
-    let archive = |source: &&str| format!("{}.tar.gz", source.replace("==", "-").replace("django-redis", "django_redis"));
-    runs.extend(sources.iter().map(|source| Run::new("tar", ["xzf", &archive(source)])));
+/// Installs the requirements, and unpacks these source distributions, given as project, version and the name that its archive has.
+pub(crate) fn install(folder: &Path, sources: &[(&str, &str, &str)]) -> Vec<Run> {
+    let mut runs =
+        vec![Run::new("/usr/bin/python3", ["-m", "venv", "venv"]), pip(folder, &["install", "--requirement", "requirements.txt"])];
+    for (project, version, archive) in sources {
+        let wanted = format!("{project}=={version}");
+        // Only the project itself as source: not what pip builds its metadata with.
+        runs.push(pip(folder, &["download", "--no-deps", &format!("--no-binary={project}"), &wanted]));
+        runs.push(Run::new("tar", ["xzf", &format!("{archive}-{version}.tar.gz")]));
+    }
     runs
 }
 

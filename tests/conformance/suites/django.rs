@@ -10,7 +10,7 @@ pub(crate) const SUITE: Suite = Suite {
     library: "Django 5.2.19",
     programs: python::PROGRAMS,
     sources: &[("requirements.txt", "Django==5.2.19\nredis==8.1.0\nunittest-xml-reporting==4.0.0\n")],
-    install: |folder| python::install(folder, &["django==5.2.19"]),
+    install: |folder| python::install(folder, &[("django", "5.2.19", "django")]),
     files: &[
         ("holdfast_settings.py", include_str!("../programs/django/holdfast_settings.py")),
         ("keeper.py", include_str!("../programs/keeper.py")),

@@ -23,7 +23,7 @@ pub(crate) const SUITE: Suite = Suite {
     library: "django-redis 7.0.0",
     programs: python::PROGRAMS,
     sources: &[("requirements.txt", REQUIREMENTS)],
-    install: |folder| python::install(folder, &["django-redis==7.0.0"]),
+    install: |folder| python::install(folder, &[("django-redis", "7.0.0", "django_redis")]),
     files: &[
         ("database_0.py", include_str!("../programs/database_0.py")),
         ("keeper.py", include_str!("../programs/keeper.py")),

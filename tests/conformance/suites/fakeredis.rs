@@ -37,7 +37,7 @@ pub(crate) const SUITE: Suite = Suite {
     library: "fakeredis 2.41.0",
     programs: python::PROGRAMS,
     sources: &[("requirements.txt", REQUIREMENTS)],
-    install: |folder| python::install(folder, &["fakeredis==2.41.0"]),
+    install: |folder| python::install(folder, &[("fakeredis", "2.41.0", "fakeredis")]),
     files: &[
         ("database_0.py", include_str!("../programs/database_0.py")),
         ("keeper.py", include_str!("../programs/keeper.py")),

@@ -10,7 +10,7 @@ pub(crate) const SUITE: Suite = Suite {
     library: "Flask-Session 0.8.0",
     programs: python::PROGRAMS,
     sources: &[("requirements.txt", "Flask==3.1.3\nFlask-Session[redis]==0.8.0\nredis==8.1.0\npytest==8.4.2\n")],
-    install: |folder| python::install(folder, &["Flask-Session==0.5.0"]),
+    install: |folder| python::install(folder, &[("Flask-Session", "0.5.0", "Flask-Session")]),
     files: &[("keeper.py", include_str!("../programs/keeper.py")), ("user.py", include_str!("../programs/flask-session/user.py"))],
     tests: Tests {
         ports: &[6379],

@@ -23,7 +23,7 @@ pub(crate) const SUITE: Suite = Suite {
     library: "redis-py 8.1.0",
     programs: python::PROGRAMS,
     sources: &[("requirements.txt", REQUIREMENTS)],
-    install: |folder| python::install(folder, &["redis==8.1.0"]),
+    install: |folder| python::install(folder, &[("redis", "8.1.0", "redis")]),
     files: &[("keeper.py", include_str!("../programs/keeper.py")), ("user.py", include_str!("../programs/redis-py/user.py"))],
     tests: Tests {
         ports: &[6379],
