@@ -15,7 +15,7 @@ pub(super) const COMMANDS: &[Spec] = &[Spec::server("info", -1, |args| {
 })];
 
 /// The sections, in the order of the answer.
-const SECTIONS: [&str; 8] = ["Server", "Clients", "Memory", "Persistence", "Stats", "Replication", "Keyspace", "Holdfast"];
+const SECTIONS: [&str; 9] = ["Server", "Clients", "Memory", "Persistence", "Stats", "Replication", "Cluster", "Keyspace", "Holdfast"];
 
 /// Which of [`SECTIONS`] are asked for.
 pub(crate) struct Sections([bool; SECTIONS.len()]);
@@ -75,6 +75,7 @@ fn fields<S>(section: &str, counts: &Counts, context: &Context<S>) -> Vec<(&'sta
         ],
         // To a client every member is a Redis that stands alone: who owns a session is our business.
         "Replication" => vec![("role", "master".into()), ("connected_slaves", "0".into())],
+        "Cluster" => vec![("cluster_enabled", "0".into())],
         "Keyspace" if counts.owned == 0 => vec![],
         "Keyspace" => vec![("db0", format!("keys={}", counts.owned))],
         _ => vec![
