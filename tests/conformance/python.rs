@@ -31,14 +31,17 @@ fn pip(folder: &Path, args: &[&str]) -> Run {
 /// The environment's Python.
 pub(crate) fn python(folder: &Path, args: &[&str]) -> Run {
     // Bytecode beside the sources would be another run's; the hash seed makes sets and dictionaries come in the same order each time.
-    Run::new(folder.join("venv/bin/python"), args).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONHASHSEED", "0")
+    Run::new(folder.join("venv/bin/python"), args)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("PYTHONHASHSEED", "0")
+        .env("PYTHONUNBUFFERED", "1")
 }
 
 /// pytest with a report of this name, in a folder of the suite's.
 pub(crate) fn pytest(bench: &Bench<'_>, dir: &str, report: &str, args: &[&str]) -> Run {
     let report = format!("--junitxml={}", bench.reports.join(report).with_extension("xml").display());
     let deselect: Vec<String> = bench.never_run.iter().map(|test| format!("--deselect={}", test.trim_end_matches('*'))).collect();
-    let common = ["-m", "pytest", "-o", "junit_family=xunit1", "-p", "no:cacheprovider", "--tb=short", "-q", &report];
+    let common = ["-m", "pytest", "-o", "junit_family=xunit1", "-p", "no:cacheprovider", "--tb=line", "-q", &report];
     let deselect: Vec<&str> = deselect.iter().map(String::as_str).collect();
     python(bench.folder, &[&common, args, &deselect].concat()).dir(&bench.folder.join(dir)).env("PYTHONPATH", bench.folder)
 }

@@ -7,6 +7,7 @@ use crate::{junit, python};
 
 const REQUIREMENTS: &str = "redis==8.1.0
 pytest==8.4.2
+coverage==7.11.0
 pytest-asyncio==1.2.0
 pytest-timeout==2.4.0
 cryptography==46.0.3
