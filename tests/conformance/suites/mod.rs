@@ -11,3 +11,16 @@ use crate::suite::Suite;
 
 /// All of them.
 pub(crate) const ALL: &[Suite] = &[django::SUITE, django_redis::SUITE, redis_py::SUITE, fakeredis::SUITE, flask_session::SUITE, php::SUITE];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::left_out::LeftOut;
+
+    #[test]
+    fn every_list_of_left_out_tests_can_be_read() {
+        for suite in ALL {
+            LeftOut::parse(suite.tests.left_out).unwrap_or_else(|error| panic!("{}: {error:#}", suite.name));
+        }
+    }
+}
