@@ -60,6 +60,8 @@ pub(super) struct Pending {
     pub(super) queue: Vec<Queued>,
     /// Who gave it, and still has to be told that all went well.
     pub(super) giver: Option<Member>,
+    /// The number that all of H had acknowledged when it was handed over.
+    pub(super) given: Option<u64>,
     /// The giver was told, by the message with this number, and has not received that.
     pub(super) confirming: Option<(NodeId, u64)>,
     /// The number that all that should hold it in this epoch had to acknowledge before it counted as protected.

@@ -82,7 +82,7 @@ impl Engine {
                 // Only the owner's clock says when a life is over: a keeper's may be ahead.
                 Some(value) => !seen.record.is_owned || !value.is_expired(self.now),
                 // As for reads (R7): a delete that not all have acknowledged may yet come to nothing.
-                None => seen.record.is_owned && !seen.is_stable(),
+                None => seen.record.is_owned && !seen.is_gone(),
             };
             if lives && self.is_home(seen.position) {
                 keys.push(seen.slot());

@@ -120,9 +120,9 @@ impl Seen<'_> {
         self.key
     }
 
-    /// Whether all that may hold it have acknowledged the last write.
-    pub(super) fn is_stable(&self) -> bool {
-        self.pending.is_none_or(|pending| pending.stable >= Some(self.record.seq))
+    /// Whether the last write, a delete, cannot come to nothing any more: all that may hold the session had acknowledged it, here or at whoever handed it over.
+    pub(super) fn is_gone(&self) -> bool {
+        self.pending.is_none_or(|pending| pending.stable.max(pending.given) >= Some(self.record.seq))
     }
 
     /// Whether `home` has a copy of what this member owns.

@@ -78,7 +78,7 @@ impl Engine {
         record.value = image.map(|image| self.broken.received(image).into_value(self.now));
         record.moved(moves, self.now);
         self.sessions.insert(slot, record);
-        self.become_owner(slot, holders, prior_term, Pending { giver: Some(from), ..Pending::default() });
+        self.become_owner(slot, holders, prior_term, Pending { giver: Some(from), given: Some(seq), ..Pending::default() });
     }
 
     /// This member holds the best copy of an orphan, and owns it from now on.

@@ -19,7 +19,7 @@ pub(crate) struct Cluster {
     pub(crate) conns: BTreeMap<u64, [usize; 2]>,
     pub(crate) wire: Wire,
     pub(crate) replies: BTreeMap<u64, Reply>,
-    /// What clients of each member were told that is told to many.
+    /// What clients of each member were told that is no reply to a command.
     pub(crate) told: Vec<(usize, Output)>,
     /// Frames that were packed, by sender.
     pub(crate) packed: Vec<usize>,
@@ -88,26 +88,25 @@ impl Cluster {
 
     /// Carries out what the engines want until nothing is left to do.
     pub(crate) fn settle(&mut self) {
-        loop {
-            let mut idle = true;
-            for at in 0..self.engines.len() {
-                while let Some(output) = self.engines[at].as_mut().and_then(Engine::poll_output) {
-                    idle = false;
-                    self.carry_out(at, output);
-                }
-            }
-            if let Some((to, conn, bytes)) = self.wire.pop_front() {
+        while self.step() {}
+    }
+
+    /// Carries out what the engines want, and delivers one frame; whether there was anything to do.
+    pub(crate) fn step(&mut self) -> bool {
+        let mut idle = true;
+        for at in 0..self.engines.len() {
+            while let Some(output) = self.engines[at].as_mut().and_then(Engine::poll_output) {
                 idle = false;
-                if self.held == Some(to) {
-                    self.waiting.push_back((to, conn, bytes));
-                } else {
-                    self.deliver(to, conn, &bytes);
-                }
-            }
-            if idle {
-                return;
+                self.carry_out(at, output);
             }
         }
+        let Some((to, conn, bytes)) = self.wire.pop_front() else { return !idle };
+        if self.held == Some(to) {
+            self.waiting.push_back((to, conn, bytes));
+        } else {
+            self.deliver(to, conn, &bytes);
+        }
+        true
     }
 
     pub(crate) fn carry_out(&mut self, at: usize, output: Output) {
@@ -146,7 +145,7 @@ impl Cluster {
             }
             Output::Reply { request, reply } => drop(self.replies.insert(request, reply)),
             Output::Reset { .. } => self.disconnect_all(at),
-            Output::Published { .. } | Output::Noticed { .. } => self.told.push((at, output)),
+            Output::Published { .. } | Output::Noticed { .. } | Output::ScanReply { .. } => self.told.push((at, output)),
             _ => {}
         }
     }
@@ -189,13 +188,17 @@ impl Cluster {
 
     pub(crate) fn run(&mut self, millis: u64) {
         for _ in 0..millis / TICK {
-            self.now += TICK;
-            let (now, view) = (self.now, self.view.clone());
-            for engine in self.engines.iter_mut().flatten() {
-                engine.handle_tick(now);
-                engine.handle_watched(now, view.clone());
-            }
+            self.tick();
             self.settle();
+        }
+    }
+
+    pub(crate) fn tick(&mut self) {
+        self.now += TICK;
+        let (now, view) = (self.now, self.view.clone());
+        for engine in self.engines.iter_mut().flatten() {
+            engine.handle_tick(now);
+            engine.handle_watched(now, view.clone());
         }
     }
 

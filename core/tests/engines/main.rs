@@ -5,5 +5,6 @@ mod broadcast;
 mod cluster;
 mod follow;
 mod many;
+mod scan;
 mod together;
 mod versions;
