@@ -1,18 +1,19 @@
 //! A library in use while members are killed. Its program keeps sessions through the library, whose own reconnect is all that there is: the program
 //! opens no connection anew. Each member in turn is killed (SIGKILL) and comes back, and in the end every session that was acknowledged must be there.
 //!
-//! The program runs in a room with the server at 127.0.0.1:6379, until its standard input ends. Then it looks at all of its sessions, and prints one
-//! line of JSON: [`Account`].
+//! The program runs in a room with the server at 127.0.0.1:6379. It prints a line when it begins, as some need seconds for that, and goes on until its
+//! standard input ends. Then it looks at all of its sessions, and prints one line of JSON: [`Account`].
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use holdfast_support::progress::Progress;
 use holdfast_support::world::{Ways, World};
 use serde::Deserialize;
-use tokio::process::Child;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout};
 use tokio::time::{sleep, timeout};
 
 use crate::door::Turns;
@@ -23,6 +24,8 @@ use crate::suite::Suite;
 const MEMBERS: u8 = 3;
 /// For so long it is used before the first member is killed, and between two of them.
 const PAUSE: Duration = Duration::from_secs(2);
+/// Until the program has begun.
+const STARTING: Duration = Duration::from_secs(90);
 /// For looking at all sessions in the end.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A program that wrote less than this did not use the library while members were killed.
@@ -60,7 +63,8 @@ pub(crate) async fn run(suite: &Suite, folder: &Path, log: &Path, progress: &Pro
     let room = Room::new(&[6379], &turns).await?;
     let mut command = room.run((suite.user)(folder)).prepare();
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(std::fs::File::create(log)?).kill_on_drop(true);
-    let program = command.spawn().with_context(|| format!("cannot start the program of {}", suite.name))?;
+    let failed = || format!("the program of {} failed; it says `{}`", suite.name, log.display());
+    let mut program = Program::start(command).await.with_context(failed)?;
     let mut step = progress.step(format!("{}: each member is killed in turn", suite.library));
     for id in 0..MEMBERS {
         sleep(PAUSE).await;
@@ -75,7 +79,7 @@ pub(crate) async fn run(suite: &Suite, folder: &Path, log: &Path, progress: &Pro
         turns.set(members(&world));
     }
     sleep(PAUSE).await;
-    let account = ended(program).await.with_context(|| format!("the program of {} failed; it says `{}`", suite.name, log.display()))?;
+    let account = program.end().await.with_context(failed)?;
     account.check()?;
     step.done();
     Ok(account)
@@ -85,16 +89,37 @@ fn members(world: &World) -> Vec<std::net::SocketAddr> {
     world.members.values().map(|member| member.redis).collect()
 }
 
-/// Tells the program to come to its end, and reads what it says.
-async fn ended(mut program: Child) -> anyhow::Result<Account> {
-    drop(program.stdin.take());
-    let began = Instant::now();
-    let output = timeout(PATIENCE, program.wait_with_output()).await;
-    let output = output.map_err(|_| anyhow::anyhow!("it did not end within {:?}", began.elapsed()))??;
-    anyhow::ensure!(output.status.success(), "it ended with {}", output.status);
-    let text = String::from_utf8_lossy(&output.stdout);
-    let line = text.trim().lines().last().context("it printed nothing")?;
-    serde_json::from_str(line).with_context(|| format!("it printed `{line}`"))
+/// The program, killed when it is dropped.
+struct Program {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Program {
+    /// Starts it, and waits until it has begun.
+    async fn start(mut command: tokio::process::Command) -> anyhow::Result<Self> {
+        let mut child = command.spawn()?;
+        let lines = BufReader::new(child.stdout.take().context("its standard output is not piped")?).lines();
+        let mut program = Self { child, lines };
+        program.line(STARTING).await.context("it did not begin")?;
+        Ok(program)
+    }
+
+    /// Tells it to come to its end, and reads what it says.
+    async fn end(&mut self) -> anyhow::Result<Account> {
+        drop(self.child.stdin.take());
+        let line = self.line(PATIENCE).await.context("it did not come to its end")?;
+        let account = serde_json::from_str(&line).with_context(|| format!("it printed `{line}`"))?;
+        let status = timeout(PATIENCE, self.child.wait()).await.map_err(|_| anyhow::anyhow!("it did not end within {PATIENCE:?}"))??;
+        anyhow::ensure!(status.success(), "it ended with {status}");
+        Ok(account)
+    }
+
+    /// The next line that it prints.
+    async fn line(&mut self, limit: Duration) -> anyhow::Result<String> {
+        let line = timeout(limit, self.lines.next_line()).await.map_err(|_| anyhow::anyhow!("it printed nothing within {limit:?}"))?;
+        line?.context("its standard output ended")
+    }
 }
 
 #[cfg(test)]

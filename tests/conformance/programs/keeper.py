@@ -77,9 +77,10 @@ class User(threading.Thread):
 
 
 def keep(write, read):
-    """Until the standard input ends; then prints the account."""
+    """Says that it begins, and goes on until the standard input ends; then prints the account."""
     ended = threading.Event()
     users = [User(number, write, read, ended) for number in range(USERS)]
+    print("begun", flush=True)
     for user in users:
         user.start()
     sys.stdin.read()
