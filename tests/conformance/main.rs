@@ -1,6 +1,7 @@
 //! `make conformance`: the suites of real session libraries, unmodified and from their registries, by each member of a cluster of three and by all
 //! of them in turn; then each library while members are killed. docs/conformance.md says what is run, and why anything is left out.
 
+mod browser;
 mod door;
 mod install;
 mod junit;

@@ -1,5 +1,6 @@
 //! The suites, one file each.
 
+mod connect_redis;
 mod django;
 mod django_redis;
 mod fakeredis;
@@ -10,7 +11,8 @@ mod redis_py;
 use crate::suite::Suite;
 
 /// All of them.
-pub(crate) const ALL: &[Suite] = &[django::SUITE, django_redis::SUITE, redis_py::SUITE, fakeredis::SUITE, flask_session::SUITE, php::SUITE];
+pub(crate) const ALL: &[Suite] =
+    &[django::SUITE, django_redis::SUITE, redis_py::SUITE, fakeredis::SUITE, flask_session::SUITE, php::SUITE, connect_redis::SUITE];
 
 #[cfg(test)]
 mod tests {
