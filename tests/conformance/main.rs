@@ -10,6 +10,7 @@ mod left_out;
 mod python;
 mod room;
 mod server;
+mod spring;
 mod suite;
 mod suites;
 mod table;

@@ -7,12 +7,23 @@ mod fakeredis;
 mod flask_session;
 mod php;
 mod redis_py;
+mod spring;
+mod spring_indexed;
 
 use crate::suite::Suite;
 
 /// All of them.
-pub(crate) const ALL: &[Suite] =
-    &[django::SUITE, django_redis::SUITE, redis_py::SUITE, fakeredis::SUITE, flask_session::SUITE, php::SUITE, connect_redis::SUITE];
+pub(crate) const ALL: &[Suite] = &[
+    django::SUITE,
+    django_redis::SUITE,
+    redis_py::SUITE,
+    fakeredis::SUITE,
+    flask_session::SUITE,
+    php::SUITE,
+    connect_redis::SUITE,
+    spring::SUITE,
+    spring_indexed::SUITE,
+];
 
 #[cfg(test)]
 mod tests {
