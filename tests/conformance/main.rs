@@ -3,6 +3,7 @@
 
 mod browser;
 mod door;
+mod go;
 mod install;
 mod junit;
 mod killed;

@@ -7,6 +7,8 @@ mod fakeredis;
 mod flask_session;
 mod php;
 mod redis_py;
+mod redisstore;
+mod redistore;
 mod spring;
 mod spring_indexed;
 
@@ -23,6 +25,8 @@ pub(crate) const ALL: &[Suite] = &[
     connect_redis::SUITE,
     spring::SUITE,
     spring_indexed::SUITE,
+    redisstore::SUITE,
+    redistore::SUITE,
 ];
 
 #[cfg(test)]
