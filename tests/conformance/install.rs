@@ -37,6 +37,7 @@ async fn install(suite: &Suite, folder: &Path, progress: &Progress) -> anyhow::R
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("cannot remove `{}`", folder.display()))?;
     }
+    fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
     write(folder, suite.sources)?;
     let mut step = progress.step(format!("Installing {}", suite.library));
     for run in (suite.install)(folder) {

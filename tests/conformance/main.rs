@@ -2,6 +2,7 @@
 //! of them in turn; then each library while members are killed. docs/conformance.md says what is run, and why anything is left out.
 
 mod browser;
+mod debian;
 mod door;
 mod go;
 mod install;

@@ -6,6 +6,7 @@ mod django_redis;
 mod fakeredis;
 mod flask_session;
 mod php;
+mod rails;
 mod redis_py;
 mod redisstore;
 mod redistore;
@@ -25,6 +26,7 @@ pub(crate) const ALL: &[Suite] = &[
     connect_redis::SUITE,
     spring::SUITE,
     spring_indexed::SUITE,
+    rails::SUITE,
     redisstore::SUITE,
     redistore::SUITE,
 ];
