@@ -5,6 +5,7 @@ mod django;
 mod django_redis;
 mod fakeredis;
 mod flask_session;
+mod laravel;
 mod php;
 mod rails;
 mod redis_py;
@@ -23,6 +24,7 @@ pub(crate) const ALL: &[Suite] = &[
     fakeredis::SUITE,
     flask_session::SUITE,
     php::SUITE,
+    laravel::SUITE,
     connect_redis::SUITE,
     spring::SUITE,
     spring_indexed::SUITE,
