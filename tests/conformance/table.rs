@@ -45,7 +45,7 @@ pub(crate) fn print(rows: &[Row]) {
 }
 
 fn tests(rows: &[Row]) {
-    println!("\n{:<38} {:>7} {:>7} {:>7} {:>9} {:>8} {:>7}", "suite", "member", "ran", "passed", "left out", "skipped", "failed");
+    println!("\n{:<44} {:>7} {:>7} {:>7} {:>9} {:>8} {:>7}", "suite", "member", "ran", "passed", "left out", "skipped", "failed");
     for row in rows {
         let Kind::Tests(choice, verdict) = &row.kind else { continue };
         let name = format!("{} ({})", row.suite.name, row.suite.library);
@@ -53,9 +53,9 @@ fn tests(rows: &[Row]) {
             Ok(verdict) => {
                 let [ran, passed, left_out] = [verdict.ran(), verdict.passed, verdict.left_out()];
                 let [skipped, failed] = [verdict.skipped, verdict.failed.len()];
-                println!("{name:<38} {choice:>7} {ran:>7} {passed:>7} {left_out:>9} {skipped:>8} {failed:>7}");
+                println!("{name:<44} {choice:>7} {ran:>7} {passed:>7} {left_out:>9} {skipped:>8} {failed:>7}");
             }
-            Err(_) => println!("{name:<38} {choice:>7}  did not come to its end"),
+            Err(_) => println!("{name:<44} {choice:>7}  did not come to its end"),
         }
     }
 }
@@ -65,7 +65,7 @@ fn killed(rows: &[Row]) {
         return;
     }
     println!(
-        "\n{:<38} {:>9} {:>9} {:>7} {:>13} {:>6}",
+        "\n{:<44} {:>9} {:>9} {:>7} {:>13} {:>6}",
         "each member killed in turn", "sessions", "written", "failed", "longest wait", "lost"
     );
     for row in rows {
@@ -73,9 +73,9 @@ fn killed(rows: &[Row]) {
         match account {
             Ok(Account { sessions, written, failed, longest_wait_ms, lost }) => {
                 let (name, lost) = (row.suite.library, lost.len());
-                println!("{name:<38} {sessions:>9} {written:>9} {failed:>7} {longest_wait_ms:>10} ms {lost:>6}");
+                println!("{name:<44} {sessions:>9} {written:>9} {failed:>7} {longest_wait_ms:>10} ms {lost:>6}");
             }
-            Err(_) => println!("{:<38} FAILED", row.suite.library),
+            Err(_) => println!("{:<44} FAILED", row.suite.library),
         }
     }
 }

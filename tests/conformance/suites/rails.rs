@@ -9,7 +9,7 @@ use crate::{browser, debian, junit};
 
 pub(crate) const SUITE: Suite = Suite {
     name: "rails",
-    library: "Rails 6.1, redis-rack 2.1 (redis-rb 4.8)",
+    library: "Rails 6.1 (redis-rb 4.8)",
     programs: &[
         browser::PROGRAM,
         ("ruby", "ruby"),

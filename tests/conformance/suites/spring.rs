@@ -7,7 +7,7 @@ use crate::{browser, junit, spring};
 
 pub(crate) const SUITE: Suite = Suite {
     name: "spring",
-    library: "Spring Session 3.5 (Lettuce)",
+    library: "Spring Session 3.5",
     programs: spring::PROGRAMS,
     sources: spring::SOURCES,
     install: |_| spring::install(),

@@ -7,7 +7,7 @@ use crate::{browser, junit, spring};
 
 pub(crate) const SUITE: Suite = Suite {
     name: "spring-indexed",
-    library: "Spring Session 3.5, indexed (Lettuce)",
+    library: "Spring Session 3.5, indexed",
     programs: spring::PROGRAMS,
     sources: spring::SOURCES,
     install: |_| spring::install(),
