@@ -9,6 +9,7 @@ mod duration;
 mod gateway_intent;
 mod links_report;
 pub mod names;
+mod preset;
 #[expect(unreachable_pub, reason = "KubeSchema repeats each struct inside a function, its `pub` included")]
 mod replication;
 mod rules;
@@ -25,6 +26,7 @@ pub use crd::{CrdFile, crds};
 pub use duration::{Duration, ParseDurationError};
 pub use gateway_intent::GatewayIntent;
 pub use links_report::LinksReport;
+pub use preset::Preset;
 pub use replication::{Acknowledge, Compression, OnUnderReplicated, Placement, Replication, StateTransfer, Topology, Transport};
 pub use session_cluster::{
     Affinity, AffinitySource, AffinitySourceType, App, Gateway, Membership, Runtime, Security, SessionCluster, SessionClusterSpec,

@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteSize, Duration, Placement, Replication, SessionClusterStatus, StateTransfer, rules};
+use crate::{ByteSize, Duration, Placement, Preset, Replication, SessionClusterStatus, StateTransfer, rules};
 
 /// Replicated, sticky sessions for a web application: its pods, each with the replication runtime beside it, and the gateway before them.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -108,6 +108,11 @@ pub struct Runtime {
 pub struct Workload {
     /// An application in one container, which reaches its sessions at the address in its environment variable `REDIS_URL`.
     pub app: App,
+
+    /// The application's framework: its session cookie, the keys that are its sessions, and what it reads from the environment. What the fields
+    /// `affinity.sources`, `sessions.keys` and `workload.app.env` say takes precedence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Preset>,
 }
 
 /// An application in one container.
@@ -173,6 +178,14 @@ pub struct Sessions {
     #[serde(default = "default_max_bytes")]
     #[x_kube(validation = rules::byte_size("spec.sessions.maxBytes", "1Ki", "32Mi"))]
     pub max_bytes: ByteSize,
+
+    /// Patterns of the keys that are sessions and move with their users, as `SCAN MATCH` has them in Redis: 1 to 64, each of 1 to 1024 bytes. All
+    /// other keys belong to the member of their hash. Absent: those of `workload.preset`; without one, all keys are sessions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 1024)))]
+    #[x_kube(validation = Rule::new("self.all(key, size(bytes(key)) >= 1 && size(bytes(key)) <= 1024)")
+        .message("spec.sessions.keys must be patterns of 1 to 1024 bytes each, such as sess:*"))]
+    pub keys: Option<Vec<String>>,
 }
 
 /// How requests find their member.
@@ -292,9 +305,30 @@ fn default_gateway_replicas() -> u32 {
     2
 }
 
+impl SessionClusterSpec {
+    /// Patterns of the keys that are sessions; none: all are.
+    #[must_use]
+    pub fn session_keys(&self) -> Vec<&str> {
+        match (&self.sessions.keys, self.workload.preset) {
+            (Some(keys), _) => keys.iter().map(String::as_str).collect(),
+            (None, preset) => preset.map(Preset::keys).unwrap_or_default().to_vec(),
+        }
+    }
+
+    /// Where a request carries its session's name.
+    #[must_use]
+    pub fn affinity_sources(&self) -> Vec<AffinitySource> {
+        let of_preset = |preset: Preset| AffinitySource { type_: AffinitySourceType::Cookie, name: preset.cookie().to_owned() };
+        match self.workload.preset {
+            Some(preset) if self.affinity.sources.is_empty() => vec![of_preset(preset)],
+            _ => self.affinity.sources.clone(),
+        }
+    }
+}
+
 impl Default for Sessions {
     fn default() -> Self {
-        Self { max_bytes: default_max_bytes() }
+        Self { max_bytes: default_max_bytes(), keys: None }
     }
 }
 

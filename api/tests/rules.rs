@@ -70,6 +70,42 @@ fn a_session_too_large_to_replicate_is_refused() {
 }
 
 #[test]
+fn patterns_of_keys_must_be_short_and_not_empty() {
+    let with = |key: &str| cluster(|spec| spec.sessions.keys = Some(vec!["sess:*".to_owned(), key.to_owned()]));
+    validate_cel(&with(&"k".repeat(1024))).expect("just as long as allowed");
+    for wrong in [String::new(), "k".repeat(1025), "ü".repeat(513)] {
+        assert!(refusal(&with(&wrong)).contains("spec.sessions.keys must be patterns of 1 to 1024 bytes each, such as sess:*"), "{wrong}");
+    }
+}
+
+#[test]
+fn a_preset_says_which_keys_are_sessions_unless_the_resource_does() {
+    let preset = |name: &str| serde_json::from_value(serde_json::json!(name)).expect("a preset");
+    assert_eq!(cluster(|_| ()).spec.session_keys(), [""; 0]);
+    assert_eq!(cluster(|spec| spec.workload.preset = Some(preset("Express"))).spec.session_keys(), ["sess:*"]);
+    let both = cluster(|spec| {
+        spec.workload.preset = Some(preset("PHP"));
+        spec.sessions.keys = Some(vec!["mine:*".to_owned()]);
+    });
+    assert_eq!(both.spec.session_keys(), ["mine:*"]);
+}
+
+#[test]
+fn what_a_preset_says_could_be_written_into_the_resource() {
+    for name in ["Django", "Express", "Spring", "Tomcat", "Rails", "PHP", "Laravel", "Flask", "Rust"] {
+        let preset: holdfast_api::Preset = serde_json::from_value(serde_json::json!(name)).expect(name);
+        let own = |name: &(&str, &str)| EnvVar { name: name.0.to_owned(), value: Some(name.1.to_owned()), ..EnvVar::default() };
+        validate_cel(&cluster(|spec| {
+            spec.sessions.keys = Some(preset.keys().iter().map(|key| (*key).to_owned()).collect());
+            spec.workload.app.env = preset.environment().iter().map(own).collect();
+            spec.affinity =
+                serde_json::from_value(serde_json::json!({"sources": [{"type": "Cookie", "name": preset.cookie()}]})).expect(name);
+        }))
+        .expect(name);
+    }
+}
+
+#[test]
 fn the_runtimes_ports_and_variables_are_not_the_applications() {
     for port in [0, 4000, 4001, 6379] {
         assert!(refusal(&cluster(|spec| spec.workload.app.port = port)).contains("spec.workload.app.port must be 1 to 65535"), "{port}");

@@ -46,6 +46,7 @@ pub fn validate(resource: &SessionCluster) -> Result<Cluster, Invalid> {
 
     range("spec.replicas", spec.replicas, 0, 64)?;
     range("spec.gateway.replicas", spec.gateway.replicas, 1, 32)?;
+    session_keys(&spec)?;
     replication(&spec)?;
     let membership = &spec.membership;
     if membership.failure_timeout.as_std() < membership.heartbeat_interval.as_std() * 4 {
@@ -71,6 +72,18 @@ pub fn validate(resource: &SessionCluster) -> Result<Cluster, Invalid> {
     probe("spec.workload.app.livenessProbe", app.liveness_probe.as_ref())?;
 
     Ok(Cluster { name, namespace, uid, generation: resource.metadata.generation.unwrap_or_default(), spec })
+}
+
+fn session_keys(spec: &SessionClusterSpec) -> Result<(), Invalid> {
+    let Some(keys) = &spec.sessions.keys else { return Ok(()) };
+    if keys.is_empty() || keys.len() > 64 {
+        let expected = "must be 1 to 64 patterns; left out, all keys are sessions";
+        return Err(Invalid::new("spec.sessions.keys", format!("{} patterns", keys.len()), expected));
+    }
+    match keys.iter().find(|key| key.is_empty() || key.len() > 1024) {
+        Some(wrong) => Err(Invalid::new("spec.sessions.keys", wrong, "must be patterns of 1 to 1024 bytes each, such as sess:*")),
+        None => Ok(()),
+    }
 }
 
 fn replication(spec: &SessionClusterSpec) -> Result<(), Invalid> {
@@ -212,6 +225,10 @@ mod tests {
             refused(json!({"sessions": {"maxBytes": "32Mi"}, "replication": {"transport": {"queueBytes": "8Mi"}}}))
                 .starts_with(r#"spec.replication.transport.queueBytes: "8Mi" is not right: must be at least twice spec.sessions.maxBytes"#)
         );
+        assert!(
+            refused(json!({"sessions": {"keys": ["sess:*", ""]}})).starts_with(r#"spec.sessions.keys: "" is not right: must be patterns"#)
+        );
+        assert!(refused(json!({"sessions": {"keys": []}})).starts_with(r#"spec.sessions.keys: "0 patterns" is not right"#));
         assert!(refused(json!({"workload": {"app": {"port": 4001}}})).starts_with(r#"spec.workload.app.port: "4001""#));
         assert!(
             refused(json!({"workload": {"app": {"env": [{"name": "REDIS_URL"}]}}})).starts_with(r#"spec.workload.app.env: "REDIS_URL""#)

@@ -1,5 +1,5 @@
 //! The pages for users say what the code does: every field of the resource is in docs/resource.md, every reason of a condition and every Event in
-//! docs/status.md.
+//! docs/status.md, every preset in docs/frameworks.md.
 
 use std::path::Path;
 
@@ -34,6 +34,23 @@ fn every_field_of_the_resource_is_described() {
     assert!(fields.len() > 20, "{fields:?}");
     for field in fields {
         assert!(page.contains(&format!("`{field}`")), "docs/resource.md does not describe {field}");
+    }
+}
+
+#[test]
+fn every_preset_is_described_with_what_it_stands_for() {
+    let page = read("docs/frameworks.md");
+    for name in ["Django", "Express", "Spring", "Tomcat", "Rails", "PHP", "Laravel", "Flask", "Rust"] {
+        let preset: holdfast_api::Preset = serde_json::from_value(name.into()).expect(name);
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).expect(name);
+        assert!(row.contains(&format!("| `{}` |", preset.cookie())), "{row}");
+        // Long ones are described in words.
+        for key in preset.keys().iter().filter(|key| key.len() < 40) {
+            assert!(row.contains(&format!("`{key}`")), "{key} is not in {row}");
+        }
+        for (variable, _) in preset.environment() {
+            assert!(row.contains(variable), "{variable} is not in {row}");
+        }
     }
 }
 

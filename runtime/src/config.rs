@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use holdfast_api::{ParseDurationError, names};
 use holdfast_core::{NodeId, engine};
@@ -94,6 +95,10 @@ pub struct Settings {
     /// The largest value of one session, in bytes.
     #[arg(long, env = "HOLDFAST_MAX_BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u64).range(1024..=32 << 20))]
     pub max_bytes: u64,
+    /// Patterns of the keys that are sessions and move with their users: a JSON array of texts. All other keys belong to the member of their hash.
+    /// Without it, all keys are sessions.
+    #[arg(long, env = "HOLDFAST_SESSION_KEYS", value_parser = parse_session_keys)]
+    pub session_keys: Option<SessionKeys>,
     /// How many bytes may wait for one peer before new writes are refused.
     #[arg(long, env = "HOLDFAST_QUEUE_BYTES", default_value_t = 64 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..=4 << 30))]
     pub queue_bytes: u64,
@@ -123,6 +128,10 @@ pub struct Settings {
     #[command(flatten)]
     pub log: LogOptions,
 }
+
+/// Patterns of the keys that are sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionKeys(pub Vec<Bytes>);
 
 /// When a write is answered, in the words of the resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -337,6 +346,22 @@ fn parse_rate(text: &str) -> Result<u64, String> {
     }
 }
 
+/// More patterns than this, or longer ones, would make each command slow.
+const MAX_PATTERNS: usize = 64;
+const MAX_PATTERN: usize = 1024;
+
+fn parse_session_keys(text: &str) -> Result<SessionKeys, String> {
+    let patterns: Vec<String> =
+        serde_json::from_str(text).map_err(|error| format!(r#"it must be a JSON array of patterns, such as ["sess:*"]: {error}"#))?;
+    if patterns.is_empty() || patterns.len() > MAX_PATTERNS {
+        return Err(format!("{} patterns are not right: they must be 1 to {MAX_PATTERNS}", patterns.len()));
+    }
+    match patterns.iter().find(|pattern| pattern.is_empty() || pattern.len() > MAX_PATTERN) {
+        Some(wrong) => Err(format!("a pattern of {} bytes is not right: it must have 1 to {MAX_PATTERN} bytes", wrong.len())),
+        None => Ok(SessionKeys(patterns.into_iter().map(Bytes::from).collect())),
+    }
+}
+
 fn parse_duration(text: &str) -> Result<Duration, ParseDurationError> {
     text.parse::<holdfast_api::Duration>().map(holdfast_api::Duration::as_std)
 }
@@ -446,6 +471,17 @@ pub(crate) mod tests {
         assert_eq!((words.acknowledge, words.on_under_replicated), (Acknowledge::Received, OnUnderReplicated::Accept));
         assert_eq!((words.compression, words.copies, words.transfer_rate), (Compression::Lz4, 63, 65_536));
         assert!(parse_rate("100").expect_err("too slow").contains("at least 65536 bytes per second"));
+    }
+
+    #[test]
+    fn patterns_of_keys_are_read_as_the_operator_writes_them() {
+        let keys = |text: &str| parse_session_keys(text).map(|keys| keys.0);
+        assert_eq!(keys(r#"["sess:*","a,\"b\\*"]"#), Ok(vec![Bytes::from("sess:*"), Bytes::from("a,\"b\\*")]));
+        assert!(keys("sess:*").expect_err("no array").starts_with("it must be a JSON array of patterns"));
+        assert_eq!(keys("[]"), Err("0 patterns are not right: they must be 1 to 64".to_owned()));
+        let long = serde_json::to_string(&["x", &"x".repeat(1025)]).expect("JSON");
+        assert_eq!(keys(&long), Err("a pattern of 1025 bytes is not right: it must have 1 to 1024 bytes".to_owned()));
+        assert_eq!(settings(&[r#"--session-keys=["s:*"]"#]).session_keys, Some(SessionKeys(vec![Bytes::from("s:*")])));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The application's container: what the spec says, and where its sessions are.
 
-use holdfast_api::names;
+use holdfast_api::{Preset, names};
 use k8s_openapi::api::core::v1::{Container, Lifecycle, LifecycleHandler, Probe, SleepAction, TCPSocketAction};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -20,6 +20,9 @@ pub(super) fn build(cluster: &Cluster) -> Container {
         pod::env_of_field("HOLDFAST_MEMBER", "metadata.name"),
         pod::env("PORT", app.port),
     ];
+    let of_preset = cluster.spec.workload.preset.map(Preset::environment).unwrap_or_default();
+    let is_free = |name: &str| !app.env.iter().any(|env| env.name == name);
+    env.extend(of_preset.iter().filter(|(name, _)| is_free(name)).map(|(name, value)| pod::env(name, value)));
     env.extend(app.env.iter().cloned());
     Container {
         name: NAME.to_owned(),

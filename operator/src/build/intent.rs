@@ -16,7 +16,7 @@ pub fn next(cluster: &Cluster, now: Option<&ConfigMap>) -> GatewayIntent {
     let intent = GatewayIntent {
         generation,
         cookie: names::ROUTE_COOKIE.to_owned(),
-        sources: cluster.spec.affinity.sources.clone(),
+        sources: cluster.spec.affinity_sources(),
         admin_port: names::ADMIN_PORT,
     };
     if before.as_ref() == Some(&intent) { intent } else { GatewayIntent { generation: generation + 1, ..intent } }
@@ -59,6 +59,14 @@ mod tests {
         let second = next(&after, Some(&first));
         assert_eq!(second.generation, 2);
         assert_eq!(next(&after, Some(&config_map(&after, &second))).generation, 2);
+    }
+
+    #[test]
+    fn a_preset_names_the_cookie_unless_the_resource_does() {
+        let names = |spec| next(&testing::cluster(spec), None).sources.into_iter().map(|source| source.name).collect::<Vec<_>>();
+        assert_eq!(names(json!({"workload": {"preset": "Django"}})), ["sessionid"]);
+        let both = json!({"workload": {"preset": "Django"}, "affinity": {"sources": [{"type": "Cookie", "name": "sid"}]}});
+        assert_eq!(names(both), ["sid"]);
     }
 
     #[test]

@@ -88,6 +88,11 @@ fn environment(cluster: &Cluster, tls: bool) -> Vec<EnvVar> {
         pod::env("HOLDFAST_REPLICATION_LISTEN", format!("0.0.0.0:{}", names::REPLICATION_PORT)),
         pod::env("HOLDFAST_ADMIN_LISTEN", format!("0.0.0.0:{}", names::ADMIN_PORT)),
     ];
+    let keys = spec.session_keys();
+    if !keys.is_empty() {
+        // Patterns may hold any character, so no separator would do.
+        env.push(pod::env("HOLDFAST_SESSION_KEYS", serde_json::to_string(&keys).expect("a list of texts")));
+    }
     if tls {
         env.push(pod::env("HOLDFAST_TLS_DIR", names::TLS_DIR));
     }

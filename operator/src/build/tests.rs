@@ -120,6 +120,34 @@ fn an_upgraded_operator_renders_the_same_pods_as_the_one_before() {
 }
 
 #[test]
+fn a_preset_gives_the_application_and_the_runtime_what_the_framework_needs() {
+    let resources = built(json!({"workload": {"preset": "Laravel", "app": {"env": [{"name": "SESSION_COOKIE", "value": "sid"}]}}}));
+    let template = resources.members.spec.expect("spec").template;
+    compare_with_golden("preset-member.yaml", &template);
+    let pod = template.spec.expect("spec");
+    let value = |container: &k8s_openapi::api::core::v1::Container, name: &str| {
+        let env = container.env.iter().flatten().filter(|env| env.name == name).collect::<Vec<_>>();
+        assert!(env.len() < 2, "{name} is set twice");
+        env.first().and_then(|env| env.value.clone())
+    };
+    assert_eq!(value(&pod.containers[0], "SESSION_DRIVER").as_deref(), Some("redis"));
+    assert_eq!(value(&pod.containers[0], "SESSION_COOKIE").as_deref(), Some("sid"), "the application's own comes first");
+}
+
+#[test]
+fn the_runtime_is_told_which_keys_are_sessions() {
+    let keys = |spec: Value| {
+        let pod = built(spec).members.spec.expect("spec").template.spec.expect("spec");
+        let env = pod.init_containers.expect("runtime")[0].env.clone().expect("environment");
+        env.into_iter().find(|env| env.name == "HOLDFAST_SESSION_KEYS").and_then(|env| env.value)
+    };
+    assert_eq!(keys(json!({})), None);
+    assert_eq!(keys(json!({"workload": {"preset": "Express"}})).as_deref(), Some(r#"["sess:*"]"#));
+    let own = json!({"workload": {"preset": "Express"}, "sessions": {"keys": ["a,b:*", "\"\\*"]}});
+    assert_eq!(keys(own).as_deref(), Some(r#"["a,b:*","\"\\*"]"#));
+}
+
+#[test]
 fn a_change_of_copies_or_of_who_keeps_them_restarts_nobody() {
     let template = |spec: Value| built(spec).members.spec.expect("spec").template;
     for spec in
