@@ -8,6 +8,7 @@ mod sets;
 mod sorted_set;
 mod sorted_sets;
 mod strings;
+mod weight;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
@@ -22,6 +23,7 @@ use crate::command::{ValueType, shallow};
 pub use decide::{decide, decide_noticed};
 pub use notice::{Notice, NoticeClass, Notices};
 pub use sorted_set::{Score, SortedSet};
+pub use weight::growth;
 
 /// The content of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -299,6 +299,15 @@ pub enum Message {
         /// What, in order.
         notices: Vec<Notice>,
     },
+    /// What the sender holds and may hold.
+    Load {
+        /// Sessions that it owns.
+        sessions: u64,
+        /// Memory that its sessions and copies take, in bytes.
+        bytes: u64,
+        /// How much they may take, in bytes.
+        budget: Option<u64>,
+    },
 }
 
 impl Message {
@@ -325,6 +334,7 @@ impl Message {
             | Message::Confirm { .. }
             | Message::Publish { .. }
             | Message::Interest { .. }
+            | Message::Load { .. }
             // It only says what has been; nothing has to be known about the session for that.
             | Message::Notices { .. } => None,
         }

@@ -180,6 +180,8 @@ fn errors_of_2() -> Vec<CommandError> {
         CommandError::Overflow,
         CommandError::NestedBatch,
         CommandError::NotAScore,
+        CommandError::OutOfMemory { bytes: 70_000, budget: 80_000 },
+        CommandError::TooManySessions { limit: 9 },
     ]
 }
 
@@ -208,6 +210,7 @@ fn messages_of_2() -> Vec<Message> {
     messages.extend(kinds_of_2().into_iter().map(|kind| Message::Put { key: key.clone(), term: 1, seq: 5, kind, holders }));
     messages.extend(commands_of_2().into_iter().map(|command| Message::Forward { request: 12, key: key.clone(), command }));
     messages.extend(replies_of_2().into_iter().map(|reply| Message::Answer { request: 12, reply }));
+    messages.push(Message::Load { sessions: 3, bytes: 4_096, budget: Some(1 << 30) });
     messages
 }
 

@@ -45,6 +45,10 @@ impl World {
         if most > limit + content + OVER_LIMIT {
             self.violate(format!("{most} bytes wait for one member, though writes are refused from {limit} on"));
         }
+        let wrong = self.engines().map(|engine| (engine.load().bytes, engine.recounted_bytes())).find(|(counted, there)| counted != there);
+        if let Some((counted, there)) = wrong {
+            self.violate(format!("a member counts {counted} bytes of memory, and there are {there}"));
+        }
     }
 
     /// Whether nothing is left to be done anywhere.

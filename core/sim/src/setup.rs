@@ -45,6 +45,8 @@ pub struct Setup {
     pub stripe: u64,
     /// How much may wait for a member before writes are refused, in bytes.
     pub queue_bytes: u64,
+    /// How much memory sessions and copies may take at a member, in bytes.
+    pub memory: Option<u64>,
     /// How many sessions a member looks at in one go.
     pub step: usize,
     /// When a write is answered.
@@ -78,6 +80,7 @@ impl Setup {
             connections: 1,
             stripe: 1,
             queue_bytes: 1 << 20,
+            memory: None,
             step: 4096,
             acknowledge: Acknowledge::Applied,
             on_under_replicated: OnUnderReplicated::Wait,
@@ -120,7 +123,10 @@ impl Setup {
                 let (zones, domains) = rng.pick(&[(2, 0), (3, 0), (2, 0), (0, 2), (3, 2), (2, 2)]);
                 Setup { zones, domains, hosts: hosts.clamp(3, 7), ..plain }
             }
-            Kind::Steps => Setup { follows: rng.chance(40), hosts: hosts.clamp(2, 5), ..plain },
+            Kind::Steps => {
+                let memory = Rng::of(seed, [32, 0, 0, 0]).pick(&[None, None, None, None, Some(2_000), Some(4_000)]);
+                Setup { follows: rng.chance(40), hosts: hosts.clamp(2, 5), memory, ..plain }
+            }
             _ => plain,
         }
     }
@@ -139,6 +145,7 @@ impl Setup {
             failure_timeout: FAILURE_TIMEOUT,
             state_transfer_timeout: 3_000,
             queue_bytes: self.queue_bytes,
+            memory: self.memory,
             max_commands: 1_000,
             connections: self.connections,
             acknowledge: self.acknowledge,

@@ -132,4 +132,20 @@ pub enum CommandError {
     /// Infinity minus infinity.
     #[error("ERR resulting score is not a number (NaN)")]
     NotAScore,
+    /// Nothing was done: a member that would hold the session has too little memory left. Begins as in Redis.
+    #[error(
+        "OOM command not allowed when used memory > 'maxmemory': sessions take {bytes} of {budget} bytes at a member that would hold this one"
+    )]
+    OutOfMemory {
+        /// What sessions and copies take there, in bytes.
+        bytes: u64,
+        /// What they may take, in bytes.
+        budget: u64,
+    },
+    /// Nothing was done: there are as many sessions as there may be.
+    #[error("ERR max number of sessions reached: sessions.maxActive is {limit}")]
+    TooManySessions {
+        /// The limit.
+        limit: u64,
+    },
 }

@@ -4,6 +4,7 @@ use super::record::Slot;
 use super::{Engine, OnUnderReplicated};
 use crate::Millis;
 use crate::command::CommandError;
+use crate::value::Change;
 use crate::view::{MemberSet, View};
 
 impl Engine {
@@ -13,8 +14,8 @@ impl Engine {
     }
 
     /// Why a write is refused before anything is done.
-    pub(super) fn refusal(&self, slot: &Slot) -> Option<CommandError> {
-        self.backlog(slot).or_else(|| self.lacks_copies(slot))
+    pub(super) fn refusal(&self, slot: &Slot, change: &Change) -> Option<CommandError> {
+        self.backlog(slot).or_else(|| self.lacks_copies(slot)).or_else(|| self.lacks_room(slot, change))
     }
 
     /// Refuses a write while too much waits for one of its holders.

@@ -4,7 +4,7 @@ use super::Engine;
 use super::broken::BrokenRule;
 use super::record::{Slot, slot};
 use crate::Millis;
-use crate::command::{Command, Key};
+use crate::command::{Command, Key, Reply};
 use crate::value;
 use crate::view::{Member, MemberState, NodeId, View};
 use crate::wire::Message;
@@ -88,13 +88,19 @@ impl Engine {
     /// The session does not exist: what creates nothing is answered here, what does gets an owner first.
     fn run_on_nothing(&mut self, view: &View, slot: &Slot, queued: Queued) {
         let (reply, change) = value::decide(None, &queued.command, self.now, self.config.max_bytes);
-        if change.is_none() {
+        let Some(change) = change else {
             return self.answer(queued.origin, queued.request, reply);
+        };
+        let is_elsewhere = queued.origin != self.me && view.has(queued.origin) && view.state(queued.origin.id) == Some(MemberState::Full);
+        let may_own = is_elsewhere && self.follows(&slot.1);
+        let owner = if may_own { queued.origin.id } else { self.me.id };
+        let more = u64::try_from(value::growth(None, &change)).unwrap_or_default();
+        if let Some(error) = self.refuses_new(slot, owner, more) {
+            return self.answer(queued.origin, queued.request, Reply::Error(error));
         }
         self.clock += 1;
         let term = if self.broken.is(BrokenRule::RestartTerms) { 1 } else { self.clock };
-        let may_own = queued.origin != self.me && view.has(queued.origin) && view.state(queued.origin.id) == Some(MemberState::Full);
-        if may_own && self.follows(&slot.1) {
+        if may_own {
             let owner = queued.origin;
             if !self.broken.is(BrokenRule::ForgetGrant) {
                 self.pointers.insert(slot.clone(), Pointer { term, owner });

@@ -34,17 +34,19 @@ impl Engine {
             self.sessions.insert(slot, Record::kept(from, term, seq, holders));
         }
         let Some(record) = self.sessions.get_mut(slot) else { return };
+        let mut growth = 0;
         if !is_duplicate {
-            match kind {
+            growth = match kind {
                 PutKind::Image(image) => record.take_image(image.map(|image| self.broken.received(image)), self.now),
                 PutKind::Delta(change) => record.apply(change, self.now),
-                PutKind::Retag { .. } => {}
-            }
+                PutKind::Retag { .. } => 0,
+            };
             (record.term, record.seq) = (term, seq);
             record.set_owner(from);
         }
         record.holders = holders;
         let seq = record.seq;
+        self.sessions.grow(growth);
         if self.pointers.get(slot).is_some_and(|pointer| pointer.term <= term) {
             self.pointers.remove(slot);
         }

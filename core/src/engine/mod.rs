@@ -15,6 +15,7 @@ mod adopt;
 mod approach;
 mod broadcast;
 mod broken;
+mod capacity;
 mod client;
 mod connections;
 mod degraded;
@@ -51,6 +52,7 @@ use crate::view::{Member, MemberSet, NodeId, Version, View};
 use crate::wire::WIRE_VERSIONS;
 
 pub use broken::BrokenRule;
+pub use capacity::Load;
 pub use link::ConnId;
 pub use membership::SwapOutcome;
 pub use status::{LaneStatus, LinkCounters, LinkStatus, MemberPhase, Queues, SessionStatus, Status};
@@ -111,6 +113,10 @@ pub struct Config {
     pub transfer_rate: u64,
     /// Patterns ([`crate::glob`]) of the keys that are sessions and move with their users; all keys are if there are none. Others belong to their homes.
     pub session_keys: Vec<Bytes>,
+    /// How much memory sessions and copies may take here, in bytes.
+    pub memory: Option<u64>,
+    /// How many sessions there may be in the whole cluster.
+    pub max_active: Option<u64>,
 }
 
 impl Config {
@@ -135,6 +141,8 @@ impl Config {
             compression: Compression::default(),
             transfer_rate: 0,
             session_keys: Vec::new(),
+            memory: None,
+            max_active: None,
         }
     }
 }
@@ -446,6 +454,7 @@ impl Engine {
         self.route_idle();
         self.time_out_commands();
         self.retry_scans();
+        self.tell_load();
         self.tick_links();
         self.detect_failures();
         self.find_given_up();

@@ -48,7 +48,7 @@ impl Engine {
             return;
         }
         if let Some(change) = change {
-            if let Some(error) = self.refusal(slot) {
+            if let Some(error) = self.refusal(slot, &change) {
                 if self.broken.is(BrokenRule::RefuseAfterWriting) {
                     self.write(slot, change);
                     self.maintain(slot);
@@ -87,7 +87,7 @@ impl Engine {
         }
         if self.belongs_to(slot).is_some() {
             self.send_home(slot);
-        } else if moves && self.follows(&slot.1) && self.may_be_given(slot) {
+        } else if moves && self.follows(&slot.1) && self.has_room_for_guests(user.id) && self.may_be_given(slot) {
             if let Some(record) = self.sessions.get_mut(slot) {
                 record.moved((record.moves + 1).min(MAX_MOVES), self.now);
             }
@@ -99,7 +99,7 @@ impl Engine {
     pub(super) fn write(&mut self, slot: &Slot, change: Change) {
         let Some((record, pending)) = self.sessions.begin(slot) else { return };
         let before = record.expires_at();
-        record.apply(change.clone(), self.now);
+        let growth = record.apply(change.clone(), self.now);
         record.seq += 1;
         let mut everybody = pending.set();
         everybody.insert(self.me.id);
@@ -120,6 +120,7 @@ impl Engine {
                 let _ = self.watch_receipt(id, slot, term, seq);
             }
         }
+        self.sessions.grow(growth);
         self.sessions.index(slot, before);
     }
 

@@ -2,7 +2,7 @@
 
 use super::record::slot;
 use super::transfer::Handover;
-use super::{Engine, Output};
+use super::{Engine, Load, Output};
 use crate::view::Member;
 use crate::wire::Message;
 
@@ -37,6 +37,7 @@ impl Engine {
             Message::Confirm { epoch } => self.handle_confirm(from, epoch),
             Message::Publish { channel, payload } => self.out(Output::Published { channel, payload }),
             Message::Interest { classes } => self.handle_interest(from, classes),
+            Message::Load { sessions, bytes, budget } => self.handle_load(from, Load { sessions, bytes, budget }),
             Message::Notices { key, notices } => self.handle_notices(&key, notices),
         }
     }

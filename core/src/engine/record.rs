@@ -30,6 +30,8 @@ pub(super) struct Record {
     owner_id: NodeId,
     /// This member owns it.
     pub(super) is_owned: bool,
+    /// At its owner: it counts as a session.
+    pub(super) counts: bool,
     /// For how much longer than `value` says it lives for its holders should its owner fail, in milliseconds.
     slack: u16,
     /// At its owner: the home that knows in this term that it is the owner, though it may have no copy.
@@ -126,6 +128,7 @@ impl Record {
             holders,
             owner_id: owner.id,
             is_owned: false,
+            counts: false,
             slack: 0,
             known_to: None,
             moves: 0,
@@ -154,29 +157,40 @@ impl Record {
         self.value.as_ref().map(|value| value.to_image(now, self.slack.into()))
     }
 
-    /// Takes a value as it travelled.
-    pub(super) fn take_image(&mut self, image: Option<Image>, now: Millis) {
+    /// What its content takes in memory, in bytes.
+    pub(super) fn weight(&self) -> u64 {
+        self.value.as_ref().map_or(0, |value| value.data.weight())
+    }
+
+    /// Takes a value as it travelled; returns how many bytes of memory that takes more.
+    #[must_use]
+    pub(super) fn take_image(&mut self, image: Option<Image>, now: Millis) -> i64 {
+        let growth = image.as_ref().map_or(0, |image| image.data.weight()) as i64 - self.weight() as i64;
         let slack = image.as_ref().map_or(0, |image| image.slack);
         self.value = image.map(|image| image.into_value(now));
         self.grant(slack);
+        growth
     }
 
-    /// Applies a change, as the owner and every holder do.
-    pub(super) fn apply(&mut self, change: Change, now: Millis) {
+    /// Applies a change, as the owner and every holder do; returns how many bytes of memory that takes more.
+    #[must_use]
+    pub(super) fn apply(&mut self, change: Change, now: Millis) -> i64 {
         let slack = match &change {
             Change::Replace(image) => Some(image.slack),
             Change::Retime(ttl) => Some(ttl.map_or(0, value::slack)),
             Change::Delete => Some(0),
             Change::Several(_) => {
-                let Change::Several(changes) = change else { return };
-                return changes.into_iter().for_each(|change| self.apply(change, now));
+                let Change::Several(changes) = change else { return 0 };
+                return changes.into_iter().map(|change| self.apply(change, now)).sum();
             }
             Change::Fields { .. } | Change::Rewrite(_) | Change::Append(_) | Change::Members { .. } | Change::Scores { .. } => None,
         };
+        let growth = value::growth(self.value.as_ref(), &change);
         value::apply(&mut self.value, change, now);
         if let Some(slack) = slack {
             self.grant(slack);
         }
+        growth
     }
 
     fn grant(&mut self, slack: Millis) {

@@ -21,6 +21,11 @@ pub(super) struct Sessions {
     entries: BTreeMap<u64, Box<Entry>>,
     count: usize,
     owned: usize,
+    /// Owned ones that count as sessions, and those of them that are deleted.
+    counting: usize,
+    dead: usize,
+    /// What all of them take in memory.
+    bytes: u64,
     /// Owned sessions that are pending.
     pending: BTreeSet<Slot>,
     /// The ends of life of owned sessions, and their positions.
@@ -31,6 +36,9 @@ pub(super) struct Sessions {
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     spare: Vec<Box<Pending>>,
 }
+
+/// What a session takes beside its key and its content, in bytes; docs/performance.md has the measurement.
+const OVERHEAD: u64 = 240;
 
 /// A session, and the next one at the same position, which is rare.
 #[derive(Debug)]
@@ -147,6 +155,26 @@ impl Sessions {
         self.count == 0
     }
 
+    /// How many sessions this member owns: neither deleted ones nor keys that do not count.
+    pub(super) fn active(&self) -> usize {
+        self.counting - self.dead
+    }
+
+    /// What all of them take in memory, in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The same, added up anew.
+    pub(super) fn recounted_bytes(&self) -> u64 {
+        self.from(0).map(|seen| weight(seen.key, seen.record)).sum()
+    }
+
+    /// The content of one of them takes so many bytes more.
+    pub(super) fn grow(&mut self, growth: i64) {
+        self.bytes = self.bytes.saturating_add_signed(growth);
+    }
+
     /// How many of them this member owns, deleted ones included.
     pub(super) fn owned_count(&self) -> usize {
         self.owned
@@ -236,6 +264,7 @@ impl Sessions {
         let next = self.entries.remove(&slot.0);
         let mut entry = Box::new(Entry { next, key, record, pending: None });
         entry.record.seen = self.now.view;
+        self.bytes += weight(&entry.key, &entry.record);
         self.entries.insert(slot.0, entry);
         self.count += 1;
     }
@@ -252,6 +281,7 @@ impl Sessions {
             let next = first.next.take();
             if *first.key == *slot.1 {
                 self.count -= 1;
+                self.bytes = self.bytes.saturating_sub(weight(&first.key, &first.record));
             } else {
                 first.next = rest;
                 rest = Some(first);
@@ -266,12 +296,14 @@ impl Sessions {
         }
     }
 
-    /// This member owns it from now on, and nothing is known of what `holders` have.
-    pub(super) fn own(&mut self, slot: &Slot, pending: Pending) {
+    /// This member owns it from now on, and nothing is known of what `holders` have. It `counts` as a session, or does not.
+    pub(super) fn own(&mut self, slot: &Slot, counts: bool, pending: Pending) {
         let Some(entry) = self.entries.get_mut(&slot.0).and_then(|entry| entry.find_mut(&slot.1)) else { return };
         self.now.tell(slot.0, entry);
         if !std::mem::replace(&mut entry.record.is_owned, true) {
             self.owned += 1;
+            entry.record.counts = counts;
+            self.counting += usize::from(counts);
         }
         entry.pending = Some(Box::new(pending));
         self.pending.insert(slot.clone());
@@ -281,12 +313,16 @@ impl Sessions {
     pub(super) fn disown(&mut self, slot: &Slot) -> Option<Pending> {
         let entry = self.entry_mut(slot).filter(|entry| entry.record.is_owned)?;
         entry.record.is_owned = false;
+        let counts = usize::from(std::mem::take(&mut entry.record.counts));
         entry.record.foreign = None;
         let ends = entry.record.expires_at();
         let pending = entry.pending.take();
         self.owned -= 1;
+        self.counting -= counts;
         self.pending.remove(slot);
-        self.tombstones.remove(slot);
+        if self.tombstones.remove(slot) {
+            self.dead -= counts;
+        }
         self.unindex(slot, ends);
         pending.map(|pending| *pending)
     }
@@ -294,15 +330,15 @@ impl Sessions {
     /// Keeps the indexes in step with an owned session, whose life was to end at `before`.
     pub(super) fn index(&mut self, slot: &Slot, before: Option<Millis>) {
         let Some(record) = self.get(slot).filter(|record| record.is_owned) else { return };
-        let (ends, is_tombstone) = (record.expires_at(), record.value.is_none());
+        let (ends, is_tombstone, counts) = (record.expires_at(), record.value.is_none(), usize::from(record.counts));
         if before != ends {
             self.unindex(slot, before);
         }
         self.deadlines.extend(ends.map(|at| (at, slot.0)));
-        if is_tombstone {
-            self.tombstones.insert(slot.clone());
-        } else {
-            self.tombstones.remove(slot);
+        if !is_tombstone && self.tombstones.remove(slot) {
+            self.dead -= counts;
+        } else if is_tombstone && self.tombstones.insert(slot.clone()) {
+            self.dead += counts;
         }
     }
 
@@ -368,6 +404,11 @@ impl Sessions {
     pub(super) fn all_told(&mut self) {
         self.now.gone.clear();
     }
+}
+
+/// What a session takes in memory, in bytes.
+fn weight(key: &[u8], record: &Record) -> u64 {
+    OVERHEAD + key.len() as u64 + record.weight()
 }
 
 fn chain<'a>(position: u64, first: Option<&'a Entry>) -> impl Iterator<Item = Seen<'a>> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::record::slot;
-use super::{ConnId, Engine, Millis};
+use super::{ConnId, Engine, Load, Millis};
 use crate::command::Key;
 use crate::view::{Member, MemberSet, MemberState, NodeId, View};
 
@@ -41,6 +41,8 @@ pub struct Status {
     pub unsettled: usize,
     /// Transfers that are not confirmed.
     pub transfers: usize,
+    /// What it holds and may hold.
+    pub load: Load,
     /// Commands of its clients that are not answered.
     pub commands: usize,
     /// All members of the view have reported.
@@ -233,6 +235,7 @@ impl Engine {
             kept: self.sessions.len() - self.sessions.owned_count(),
             unsettled: self.sweep.remaining(),
             transfers: self.transfers.len(),
+            load: self.load(),
             commands: self.commands.len(),
             barrier: self.barrier,
             links: self.links.values().map(link).collect(),

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
+use super::capacity::Load;
 use super::lease::Promises;
 use super::link::ConnId;
 use super::record::Slot;
@@ -65,6 +66,9 @@ pub(super) struct Link {
     pub(super) heard: MemberSet,
     /// The classes of notices that the peer wants.
     pub(super) interest: u16,
+    /// What the peer holds, and what it was told that this member holds, and when.
+    pub(super) load: Load,
+    pub(super) told_load: (Load, Millis),
     pub(super) promises: Promises,
     pub(super) proof_sought_at: Option<Millis>,
     pub(super) dialing_since: Option<Millis>,
@@ -143,6 +147,8 @@ impl Link {
             suspected_at: None,
             heard: MemberSet::EMPTY,
             interest: 0,
+            load: Load::default(),
+            told_load: Default::default(),
             promises: Promises::default(),
             proof_sought_at: None,
             dialing_since: None,

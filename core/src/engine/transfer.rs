@@ -113,7 +113,8 @@ impl Engine {
         let Some(view) = self.current() else { return };
         let holders = holders.and(view.all()).except(self.me.id);
         let Some((term, seq)) = self.sessions.get(slot).map(|record| (record.term, record.seq)) else { return };
-        self.sessions.own(slot, Pending { holders: holders.iter().map(Holder::new).collect(), ..pending });
+        let counts = self.follows(&slot.1);
+        self.sessions.own(slot, counts, Pending { holders: holders.iter().map(Holder::new).collect(), ..pending });
         self.pointers.remove(slot);
         let mut everybody = holders;
         everybody.insert(self.me.id);
@@ -136,7 +137,8 @@ impl Engine {
         let mut record = Record::kept(self.me, term, 0, MemberSet::EMPTY);
         record.known_to = told;
         self.sessions.insert(slot, record);
-        self.sessions.own(slot, Pending { giver, told, ..Pending::default() });
+        let counts = self.follows(&slot.1);
+        self.sessions.own(slot, counts, Pending { giver, told, ..Pending::default() });
         self.pointers.remove(slot);
         self.sessions.index(slot, None);
         self.maintain(slot);

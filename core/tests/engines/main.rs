@@ -2,6 +2,7 @@
 
 mod batch;
 mod broadcast;
+mod capacity;
 mod cluster;
 mod follow;
 mod many;

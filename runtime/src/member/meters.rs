@@ -148,6 +148,8 @@ fn error_name(error: &CommandError) -> &'static str {
         CommandError::NotAnInteger | CommandError::FieldNotAnInteger => "not_an_integer",
         CommandError::Overflow => "overflow",
         CommandError::NotAScore => "not_a_score",
+        CommandError::OutOfMemory { .. } => "out_of_memory",
+        CommandError::TooManySessions { .. } => "too_many_sessions",
         CommandError::NestedBatch => "nested_batch",
     }
 }

@@ -63,7 +63,7 @@ struct Model {
 }
 
 fn value(ends: Option<Millis>) -> Value {
-    Value::new(Data::String(Key::new()), ends)
+    Value::new(Data::String(Key::from_static(b"content")), ends)
 }
 
 proptest! {
@@ -82,7 +82,7 @@ proptest! {
                     model.insert(slot, Model { is_owned: false, is_pending: false, ends, is_deleted: false, holders: nodes() });
                 }
                 Step::Own => {
-                    sessions.own(&slot, Pending::default());
+                    sessions.own(&slot, slot.1[0] < 2, Pending::default());
                     sessions.index(&slot, None);
                     if let Some(known) = model.get_mut(&slot) {
                         (known.is_owned, known.is_pending, known.holders) = (true, true, MemberSet::EMPTY);
@@ -91,7 +91,10 @@ proptest! {
                 Step::Change { ends, is_deleted } => {
                     if let Some((record, _)) = sessions.begin(&slot) {
                         let before = record.expires_at();
+                        let weight = record.weight() as i64;
                         record.value = (!is_deleted).then(|| value(ends));
+                        let growth = record.weight() as i64 - weight;
+                        sessions.grow(growth);
                         sessions.index(&slot, before);
                     }
                     if let Some(known) = model.get_mut(&slot).filter(|known| known.is_owned) {
@@ -154,6 +157,9 @@ proptest! {
             let tombstones: Vec<Slot> = sessions.tombstones.iter().cloned().collect();
             let expected: Vec<Slot> = model.iter().filter(|(_, known)| known.is_owned && known.is_deleted).map(|(slot, _)| slot.clone()).collect();
             prop_assert_eq!(tombstones, expected);
+            let counts = |(slot, known): &(&Slot, &Model)| known.is_owned && !known.is_deleted && slot.1[0] < 2;
+            prop_assert_eq!(sessions.active(), model.iter().filter(counts).count());
+            prop_assert_eq!(sessions.bytes(), sessions.recounted_bytes());
         }
         for (slot, known) in &model {
             let record = sessions.get_mut(slot).expect("it is held");
