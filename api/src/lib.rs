@@ -8,6 +8,7 @@ mod crd;
 mod duration;
 mod gateway_intent;
 mod links_report;
+mod memory_report;
 pub mod names;
 mod preset;
 #[expect(unreachable_pub, reason = "KubeSchema repeats each struct inside a function, its `pub` included")]
@@ -26,6 +27,7 @@ pub use crd::{CrdFile, crds};
 pub use duration::{Duration, ParseDurationError};
 pub use gateway_intent::GatewayIntent;
 pub use links_report::LinksReport;
+pub use memory_report::MemoryReport;
 pub use preset::Preset;
 pub use replication::{Acknowledge, Compression, OnUnderReplicated, Placement, Replication, StateTransfer, Topology, Transport};
 pub use session_cluster::{

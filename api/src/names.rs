@@ -35,6 +35,8 @@ pub const RESTORED_ANNOTATION: &str = "holdfast.dev/restored";
 pub const LOSSY_ANNOTATION: &str = "holdfast.dev/lossy";
 /// Before the `/` of the annotations on the SessionView by which members say how their links are; behind it is the ordinal.
 pub const LINKS_ANNOTATION_PREFIX: &str = "links.holdfast.dev";
+/// Before the `/` of the annotations on the SessionView by which members say what they hold; behind it is the ordinal.
+pub const MEMORY_ANNOTATION_PREFIX: &str = "memory.holdfast.dev";
 /// A view that is put back is so far ahead of what it was and of what it replaces, so that no number is ever used twice.
 pub const RESTORE_STEP: u64 = 1000;
 /// Annotation on a member's pod, by the operator: the failure zone of its node; empty if the node has none.
@@ -100,6 +102,11 @@ pub fn ordinal(cluster: &str, pod: &str) -> Option<u32> {
 /// Annotation on the SessionView by which the member with this ordinal says how its links are.
 pub fn links_annotation(ordinal: u32) -> String {
     format!("{LINKS_ANNOTATION_PREFIX}/{ordinal}")
+}
+
+/// Annotation on the SessionView by which the member with this ordinal says what it holds.
+pub fn memory_annotation(ordinal: u32) -> String {
+    format!("{MEMORY_ANNOTATION_PREFIX}/{ordinal}")
 }
 
 /// Headless Service through which members find each other, ready or not.

@@ -186,6 +186,12 @@ pub struct Sessions {
     #[x_kube(validation = Rule::new("self.all(key, size(bytes(key)) >= 1 && size(bytes(key)) <= 1024)")
         .message("spec.sessions.keys must be patterns of 1 to 1024 bytes each, such as sess:*"))]
     pub keys: Option<Vec<String>>,
+
+    /// How many sessions there may be in the whole cluster: 1 to 1000000000. Further ones are refused; those that are there go on. Absent: as many
+    /// as there is memory for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = rules::integer("spec.sessions.maxActive", 1, 1_000_000_000))]
+    pub max_active: Option<u32>,
 }
 
 /// How requests find their member.
@@ -328,7 +334,7 @@ impl SessionClusterSpec {
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self { max_bytes: default_max_bytes(), keys: None }
+        Self { max_bytes: default_max_bytes(), keys: None, max_active: None }
     }
 }
 

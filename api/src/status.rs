@@ -44,7 +44,7 @@ pub struct SessionClusterStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub members: Vec<ClusterMember>,
 
-    /// Ready, Reconciling, Stalled, Degraded, SessionsProtected, MembershipFormed, GatewaySynced and LinksEncrypted; see docs/status.md.
+    /// Ready, Reconciling, Stalled, Degraded, SessionsProtected, CapacityForFailover, MembershipFormed, GatewaySynced and LinksEncrypted; see docs/status.md.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

@@ -40,6 +40,7 @@ fn numbers_out_of_range_are_refused_with_the_range() {
     assert!(refusal(&cluster(|spec| spec.replicas = 65)).contains("spec.replicas must be 0 to 64"));
     assert!(refusal(&cluster(|spec| spec.replication.copies = 64)).contains("spec.replication.copies must be 0 to 63"));
     assert!(refusal(&cluster(|spec| spec.gateway.replicas = 0)).contains("spec.gateway.replicas must be 1 to 32"));
+    assert!(refusal(&cluster(|spec| spec.sessions.max_active = Some(0))).contains("spec.sessions.maxActive must be 1 to 1000000000"));
     assert!(
         refusal(&cluster(|spec| spec.workload.app.termination_grace_period_seconds = 5))
             .contains("spec.workload.app.terminationGracePeriodSeconds must be 60 to 3600")

@@ -1,9 +1,10 @@
 //! What was observed, boiled down to what decisions and the status need. Pure.
 
-use holdfast_api::{LinksReport, MemberState, Replication, SessionView, Topology, names};
+use holdfast_api::{LinksReport, MemberState, MemoryReport, Replication, SessionView, Topology, names};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
+use serde::de::DeserializeOwned;
 
 use crate::observed::Observed;
 use crate::problems::{self, Problem};
@@ -49,6 +50,8 @@ pub struct Member {
     pub standing: Option<MemberState>,
     /// What it says about its links; `None`: nothing.
     pub links: Option<LinksReport>,
+    /// What it says about its memory; `None`: nothing.
+    pub memory: Option<MemoryReport>,
 }
 
 /// The view, and how it compares with the pods. One that members have yet to put back is none.
@@ -198,7 +201,8 @@ fn members(name: &str, observed: &Observed) -> Vec<Member> {
             let ordinal = names::ordinal(name, &pod_name)?;
             Some(Member {
                 ordinal,
-                links: links(view, ordinal, &uid),
+                links: note(view, &names::links_annotation(ordinal)).filter(|report: &LinksReport| report.pod_uid == uid),
+                memory: note(view, &names::memory_annotation(ordinal)).filter(|report: &MemoryReport| report.pod_uid == uid),
                 ready: condition(pod, "Ready"),
                 terminating: pod.metadata.deletion_timestamp.is_some(),
                 outdated: revision.is_some_and(|revision| pod.labels().get("controller-revision-hash").is_some_and(|of| of != revision)),
@@ -213,10 +217,9 @@ fn members(name: &str, observed: &Observed) -> Vec<Member> {
     members
 }
 
-/// What this pod has noted on the register about its links.
-fn links(view: Option<&SessionView>, ordinal: u32, uid: &str) -> Option<LinksReport> {
-    let note = view?.annotations().get(&names::links_annotation(ordinal))?;
-    serde_json::from_str(note).ok().filter(|report: &LinksReport| report.pod_uid == uid)
+/// What a member has noted on the register.
+fn note<T: DeserializeOwned>(view: Option<&SessionView>, annotation: &str) -> Option<T> {
+    serde_json::from_str(view?.annotations().get(annotation)?).ok()
 }
 
 /// Whether the StatefulSet made the pod.

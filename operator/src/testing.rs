@@ -4,7 +4,9 @@ pub(crate) mod api;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use holdfast_api::{LinksReport, MemberState, Replication, SessionCluster, SessionView, SessionViewSpec, Topology, ViewMember, names};
+use holdfast_api::{
+    LinksReport, MemberState, MemoryReport, Replication, SessionCluster, SessionView, SessionViewSpec, Topology, ViewMember, names,
+};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use serde_json::{Value, json};
@@ -115,6 +117,13 @@ impl World {
         let view = self.observed.view.as_mut().expect("a view");
         view.metadata.annotations.get_or_insert_default().remove(&names::links_annotation(ordinal));
         self
+    }
+
+    /// A member says how many mebibytes it holds, and how many it may.
+    pub(crate) fn memory(self, ordinal: u32, mebibytes: u64, budget: Option<u64>) -> Self {
+        let (bytes, budget) = (mebibytes << 20, budget.map(|budget| budget << 20));
+        let text = serde_json::to_string(&MemoryReport { pod_uid: format!("pod-{ordinal}"), bytes, budget }).expect("JSON");
+        self.marked(&[(&names::memory_annotation(ordinal), &text)])
     }
 
     pub(crate) fn survey(&self) -> Survey {

@@ -47,6 +47,7 @@ pub fn validate(resource: &SessionCluster) -> Result<Cluster, Invalid> {
     range("spec.replicas", spec.replicas, 0, 64)?;
     range("spec.gateway.replicas", spec.gateway.replicas, 1, 32)?;
     session_keys(&spec)?;
+    spec.sessions.max_active.map_or(Ok(()), |most| range("spec.sessions.maxActive", most, 1, 1_000_000_000))?;
     replication(&spec)?;
     let membership = &spec.membership;
     if membership.failure_timeout.as_std() < membership.heartbeat_interval.as_std() * 4 {
@@ -228,6 +229,7 @@ mod tests {
         assert!(
             refused(json!({"sessions": {"keys": ["sess:*", ""]}})).starts_with(r#"spec.sessions.keys: "" is not right: must be patterns"#)
         );
+        assert!(refused(json!({"sessions": {"maxActive": 0}})).starts_with(r#"spec.sessions.maxActive: "0" is not right: must be 1 to"#));
         assert!(refused(json!({"sessions": {"keys": []}})).starts_with(r#"spec.sessions.keys: "0 patterns" is not right"#));
         assert!(refused(json!({"workload": {"app": {"port": 4001}}})).starts_with(r#"spec.workload.app.port: "4001""#));
         assert!(

@@ -62,12 +62,21 @@ fn quoted_after<'a>(source: &'a str, before: &str) -> Vec<&'a str> {
 #[test]
 fn every_reason_and_every_event_is_described() {
     let page = read("docs/status.md");
-    let code =
-        ["status/verdicts.rs", "problems.rs", "reconcile.rs", "events.rs"].map(|file| read(&format!("operator/src/{file}"))).concat();
+    let code = ["status/verdicts.rs", "status/capacity.rs", "problems.rs", "reconcile.rs", "events.rs"]
+        .map(|file| read(&format!("operator/src/{file}")))
+        .concat();
     let code = code.split("#[cfg(test)]").collect::<Vec<_>>();
     let mut reasons = Vec::new();
     for part in code {
-        for before in ["Verdict::yes(\"", "Verdict::no(\"", "reason: \"", "problem(\"", "Notice::new(false, \"", "Notice::new(true, \""] {
+        for before in [
+            "Verdict::yes(\"",
+            "Verdict::no(\"",
+            "Verdict::unknown(\"",
+            "reason: \"",
+            "problem(\"",
+            "Notice::new(false, \"",
+            "Notice::new(true, \"",
+        ] {
             reasons.extend(quoted_after(part, before));
         }
     }

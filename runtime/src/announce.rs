@@ -1,11 +1,15 @@
-//! What this member tells the operator about its links: an annotation of the SessionView, written when it changes. Nothing between members depends on it.
+//! What this member tells the operator about its links and its memory: annotations of the SessionView, written when they change. Nothing between members
+//! depends on them.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use holdfast_api::{LinksReport, SessionView, names};
+use holdfast_api::{LinksReport, MemoryReport, SessionView, names};
+use holdfast_core::engine::Load;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use rand::RngExt;
+use serde::Serialize;
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -22,29 +26,44 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How often is looked whether what was told still stands there: the object may have been made anew.
 const STANDS: Duration = Duration::from_secs(60);
 
+/// Annotations and what they say.
+type Notes = BTreeMap<String, String>;
+
 /// Tells it.
 pub struct Announcer {
     api: Api<SessionView>,
     view: String,
-    annotation: String,
+    ordinal: u32,
     pod_uid: String,
     tls: Option<Tls>,
+    load: Box<dyn Fn() -> Load + Send + Sync>,
+    /// What was last to be said about memory.
+    memory: Option<MemoryReport>,
     /// What the register says, and when that was seen.
-    said: Option<(String, Instant)>,
+    said: Option<(Notes, Instant)>,
     /// The last attempt failed, and that was logged.
     in_trouble: bool,
 }
 
 impl Announcer {
-    /// For the member in this place and pod of a cluster, which has links by `tls`, or plain ones.
+    /// For the member in this place and pod of a cluster, which has links by `tls`, or plain ones, and holds what `load` says.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, cluster: &str, ordinal: u8, pod_uid: &str, tls: Option<Tls>) -> Self {
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        cluster: &str,
+        (ordinal, pod_uid): (u8, &str),
+        tls: Option<Tls>,
+        load: impl Fn() -> Load + Send + Sync + 'static,
+    ) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
             view: names::view(cluster),
-            annotation: names::links_annotation(ordinal.into()),
+            ordinal: ordinal.into(),
             pod_uid: pod_uid.to_owned(),
             tls,
+            load: Box::new(load),
+            memory: None,
             said: None,
             in_trouble: false,
         }
@@ -62,43 +81,51 @@ impl Announcer {
 
     /// Tells it unless it stands there, as was seen within `stands`.
     async fn look(&mut self, stands: Duration) {
-        let report = self.report();
-        if self.said.as_ref().is_some_and(|(said, at)| *said == report && at.elapsed() < stands) {
+        let notes = self.notes();
+        if self.said.as_ref().is_some_and(|(said, at)| *said == notes && at.elapsed() < stands) {
             return;
         }
-        let told = timeout(DEADLINE, self.tell(&report)).await;
+        let told = timeout(DEADLINE, self.tell(&notes)).await;
         let trouble = match told {
             Ok(Ok(())) => {
-                self.said = Some((report, Instant::now()));
+                self.said = Some((notes, Instant::now()));
                 None
             }
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some(format!("no answer within {DEADLINE:?}")),
         };
         match &trouble {
-            Some(error) if !self.in_trouble => warn!(error, "failed to tell the operator how the links are; trying again"),
-            None if self.in_trouble => info!("told the operator how the links are"),
+            Some(error) if !self.in_trouble => warn!(error, "failed to tell the operator how this member is; trying again"),
+            None if self.in_trouble => info!("told the operator how this member is"),
             _ => {}
         }
         self.in_trouble = trouble.is_some();
     }
 
-    fn report(&self) -> String {
+    fn notes(&mut self) -> Notes {
         let (certificate, authorities) = self.tls.as_ref().map(Tls::serials).unzip();
         let pod_uid = self.pod_uid.clone();
-        let report = LinksReport { pod_uid, encrypted: self.tls.is_some(), certificate, authorities: authorities.unwrap_or_default() };
-        serde_json::to_string(&report).expect("text and lists of it")
+        let links = LinksReport { pod_uid, encrypted: self.tls.is_some(), certificate, authorities: authorities.unwrap_or_default() };
+        let load = (self.load)();
+        let memory = MemoryReport::next(&self.pod_uid, load.bytes, load.budget, self.memory.as_ref());
+        let notes = [(names::links_annotation(self.ordinal), text(&links)), (names::memory_annotation(self.ordinal), text(&memory))].into();
+        self.memory = Some(memory);
+        notes
     }
 
-    async fn tell(&self, report: &str) -> kube::Result<()> {
+    async fn tell(&self, notes: &Notes) -> kube::Result<()> {
         let there = self.api.get_metadata(&self.view).await?;
-        if there.annotations().get(&self.annotation).is_some_and(|stands| stands == report) {
+        if notes.iter().all(|(annotation, note)| there.annotations().get(annotation).is_some_and(|stands| stands == note)) {
             return Ok(());
         }
         // On whatever it is at: this is of no view, and must not be in the way of one.
-        let patch = json!({"metadata": {"annotations": {&self.annotation: report}}});
+        let patch = json!({"metadata": {"annotations": notes}});
         self.api.patch_metadata(&self.view, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
     }
+}
+
+fn text(report: &impl Serialize) -> String {
+    serde_json::to_string(report).expect("texts, numbers and lists of them")
 }
 
 #[cfg(test)]
@@ -161,8 +188,12 @@ mod tests {
         }
 
         fn report(&self, ordinal: u32) -> Option<LinksReport> {
+            self.note(&names::links_annotation(ordinal))
+        }
+
+        fn note<T: serde::de::DeserializeOwned>(&self, annotation: &str) -> Option<T> {
             let state = self.0.lock().expect("unpoisoned");
-            let text = state.0.as_ref()?["metadata"]["annotations"][names::links_annotation(ordinal)].as_str()?.to_owned();
+            let text = state.0.as_ref()?["metadata"]["annotations"][annotation].as_str()?.to_owned();
             Some(serde_json::from_str(&text).expect("a report"))
         }
 
@@ -178,7 +209,7 @@ mod tests {
         let (folder, tls) = member(&pair, &[&old]).await;
         let server = Server::default();
         server.make();
-        let mut announcer = Announcer::new(server.client(), "ns", "shop", 2, "uid", Some(tls.clone()));
+        let mut announcer = Announcer::new(server.client(), "ns", "shop", (2, "uid"), Some(tls.clone()), Load::default);
         announcer.look(STANDS).await;
         let first = server.report(2).expect("told");
         assert!(first.encrypted && first.pod_uid == "uid" && first.certificate.is_some(), "{first:?}");
@@ -202,12 +233,30 @@ mod tests {
     #[tokio::test]
     async fn a_member_without_certificates_says_so_and_tries_until_it_may() {
         let server = Server::default();
-        let mut announcer = Announcer::new(server.client(), "ns", "shop", 0, "uid", None);
+        let mut announcer = Announcer::new(server.client(), "ns", "shop", (0, "uid"), None, Load::default);
         announcer.look(STANDS).await;
         assert!(announcer.in_trouble);
         server.make();
         announcer.look(STANDS).await;
         let plain = LinksReport { pod_uid: "uid".to_owned(), encrypted: false, certificate: None, authorities: Vec::new() };
         assert_eq!((server.report(0), announcer.in_trouble), (Some(plain), false));
+    }
+    #[tokio::test]
+    async fn memory_is_told_in_steps() {
+        let server = Server::default();
+        server.make();
+        let bytes = Arc::new(Mutex::new(1_050));
+        let load = {
+            let bytes = Arc::clone(&bytes);
+            move || Load { sessions: 7, bytes: *bytes.lock().expect("unpoisoned"), budget: Some(2_000) }
+        };
+        let mut announcer = Announcer::new(server.client(), "ns", "shop", (0, "uid"), None, load);
+        let mut told = Vec::new();
+        for now in [1_050, 1_080, 1_090, 1_101, 1_050, 900] {
+            *bytes.lock().expect("unpoisoned") = now;
+            announcer.look(STANDS).await;
+            told.push(server.note::<MemoryReport>(&names::memory_annotation(0)).expect("told").bytes);
+        }
+        assert_eq!((told, server.patches()), (vec![1_100, 1_100, 1_100, 1_200, 1_200, 900], 3));
     }
 }

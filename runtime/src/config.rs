@@ -13,6 +13,7 @@ use holdfast_process::LogOptions;
 use thiserror::Error;
 
 use crate::member::MemberSettings;
+use crate::memory;
 
 /// The replication runtime of Holdfast: it keeps the sessions of the application in its pod, and copies of others.
 #[derive(Debug, Parser)]
@@ -99,6 +100,12 @@ pub struct Settings {
     /// Without it, all keys are sessions.
     #[arg(long, env = "HOLDFAST_SESSION_KEYS", value_parser = parse_session_keys)]
     pub session_keys: Option<SessionKeys>,
+    /// How many sessions there may be in the whole cluster; without it, as many as there is memory for.
+    #[arg(long, env = "HOLDFAST_MAX_ACTIVE", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_active: Option<u64>,
+    /// How much memory this process may take, in bytes; without it, what its control group says.
+    #[arg(long, env = "HOLDFAST_MEMORY_BYTES", value_parser = clap::value_parser!(u64).range(1 << 20..))]
+    pub memory_bytes: Option<u64>,
     /// How many bytes may wait for one peer before new writes are refused.
     #[arg(long, env = "HOLDFAST_QUEUE_BYTES", default_value_t = 64 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..=4 << 30))]
     pub queue_bytes: u64,
@@ -277,6 +284,9 @@ impl Config {
                 Compression::Lz4 => engine::Compression::Lz4,
             },
             transfer_rate: settings.transfer_rate,
+            session_keys: settings.session_keys.clone().map(|keys| keys.0).unwrap_or_default(),
+            memory: settings.memory_bytes.map(|limit| memory::budget(limit, settings.queue_bytes)),
+            max_active: settings.max_active,
             ..engine::Config::new(&settings.cluster, &settings.pod_name, &settings.pod_uid)
         };
         MemberSettings { id: self.id, engine }
@@ -482,6 +492,16 @@ pub(crate) mod tests {
         let long = serde_json::to_string(&["x", &"x".repeat(1025)]).expect("JSON");
         assert_eq!(keys(&long), Err("a pattern of 1025 bytes is not right: it must have 1 to 1024 bytes".to_owned()));
         assert_eq!(settings(&[r#"--session-keys=["s:*"]"#]).session_keys, Some(SessionKeys(vec![Bytes::from("s:*")])));
+    }
+
+    #[test]
+    fn limits_reach_the_rules_less_what_the_process_needs() {
+        let engine = |more: &[&str]| settings(more).check().expect("right").member().engine;
+        let limited = engine(&["--memory-bytes=1073741824", "--max-active=9", r#"--session-keys=["s:*"]"#]);
+        assert_eq!((limited.memory, limited.max_active), (Some((1 << 30) - (160 << 20)), Some(9)));
+        assert_eq!(limited.session_keys, [Bytes::from("s:*")]);
+        let none = engine(&[]);
+        assert_eq!((none.memory, none.max_active, none.session_keys.len()), (None, None, 0));
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub mod incarnation;
 mod links;
 pub mod member;
 #[cfg(feature = "server")]
+mod memory;
+#[cfg(feature = "server")]
 pub mod node;
 pub mod peers;
 pub mod place;

@@ -150,7 +150,9 @@ impl Node {
         doorkeepers.spawn(serve(admin, router, closing.clone()));
         doorkeepers.spawn(serve(doors.local, admin::local_router(control.clone()), closing.clone()));
         doorkeepers.spawn(report_health(control.status(), health));
-        let announcer = Announcer::new(client, &settings.namespace, &settings.cluster, config.id.get(), &settings.pod_uid, tls.clone());
+        let (place, status) = ((config.id.get(), settings.pod_uid.as_str()), control.status());
+        let load = move || status.borrow().load;
+        let announcer = Announcer::new(client, &settings.namespace, &settings.cluster, place, tls.clone(), load);
         doorkeepers.spawn(announcer.run(closing.clone()));
         let refresh = closing.clone();
         doorkeepers.spawn(async move { peers.keep_fresh(refresh).await });

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::config::Settings;
+use crate::memory;
 use crate::node::Node;
 use crate::redis;
 
@@ -15,6 +16,7 @@ use crate::redis;
 /// # Errors
 /// When a setting is wrong, a door cannot be opened, or there is no client for the API server to be had.
 pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let settings = Settings { memory_bytes: settings.memory_bytes.or_else(memory::limit), ..settings };
     let config = settings.check()?;
     let redis = redis::Server::bind(front_door(&config.settings)).await?;
     let mut node = Node::start(&config, metrics::install()?, Arc::new(())).await?;

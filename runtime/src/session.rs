@@ -125,6 +125,7 @@ impl redis::Sessions for SessionHandle {
             copies: view.map_or(0, |view| view.copies),
             owned: status.owned,
             kept: status.kept,
+            load: status.load,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use holdfast_core::engine::{self, MemberPhase};
+use holdfast_core::engine::{self, Load, MemberPhase};
 use holdfast_core::{Member, View};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,8 @@ pub struct Status {
     pub unprotected: u64,
     /// How many sessions it has given away without a confirmation.
     pub transfers: u64,
+    /// What it holds and may hold.
+    pub load: Load,
     /// It is the only member of the view.
     pub is_alone: bool,
     /// All members of the view have reported to it.
@@ -73,6 +75,7 @@ impl From<engine::Status> for Status {
             kept: status.kept as u64,
             unprotected: status.unsettled as u64,
             transfers: status.transfers as u64,
+            load: status.load,
             is_alone: status.is_alone,
             barrier: status.barrier,
             view: status.view,

@@ -12,6 +12,7 @@ mod deletion;
 mod install;
 mod kill_pod;
 mod lab;
+mod limits;
 mod nemesis;
 mod node_cut_off;
 mod operator_unavailable;
@@ -58,6 +59,7 @@ fn all() -> Vec<Test<Lab>> {
         copies: 300 s,
         all_members: 240 s,
         zones: 300 s,
+        limits: 180 s,
         nemesis: 420 s,
         deletion: 180 s,
     ]

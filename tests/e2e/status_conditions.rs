@@ -6,8 +6,17 @@ use holdfast_tests::stage::{NAMESPACE, SHOP, is_true};
 
 use crate::lab::Lab;
 
-const CONDITIONS: [&str; 8] =
-    ["Ready", "Reconciling", "Stalled", "Degraded", "SessionsProtected", "MembershipFormed", "GatewaySynced", "LinksEncrypted"];
+const CONDITIONS: [&str; 9] = [
+    "Ready",
+    "Reconciling",
+    "Stalled",
+    "Degraded",
+    "SessionsProtected",
+    "CapacityForFailover",
+    "MembershipFormed",
+    "GatewaySynced",
+    "LinksEncrypted",
+];
 
 pub(crate) async fn run(lab: Lab) -> anyhow::Result<()> {
     lab.whole_shop().await?;

@@ -93,6 +93,9 @@ fn environment(cluster: &Cluster, tls: bool) -> Vec<EnvVar> {
         // Patterns may hold any character, so no separator would do.
         env.push(pod::env("HOLDFAST_SESSION_KEYS", serde_json::to_string(&keys).expect("a list of texts")));
     }
+    if let Some(most) = spec.sessions.max_active {
+        env.push(pod::env("HOLDFAST_MAX_ACTIVE", most));
+    }
     if tls {
         env.push(pod::env("HOLDFAST_TLS_DIR", names::TLS_DIR));
     }

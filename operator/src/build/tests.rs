@@ -121,7 +121,9 @@ fn an_upgraded_operator_renders_the_same_pods_as_the_one_before() {
 
 #[test]
 fn a_preset_gives_the_application_and_the_runtime_what_the_framework_needs() {
-    let resources = built(json!({"workload": {"preset": "Laravel", "app": {"env": [{"name": "SESSION_COOKIE", "value": "sid"}]}}}));
+    let resources = built(
+        json!({"sessions": {"maxActive": 1000}, "workload": {"preset": "Laravel", "app": {"env": [{"name": "SESSION_COOKIE", "value": "sid"}]}}}),
+    );
     let template = resources.members.spec.expect("spec").template;
     compare_with_golden("preset-member.yaml", &template);
     let pod = template.spec.expect("spec");

@@ -13,6 +13,8 @@ pub const STALLED: &str = "Stalled";
 pub const DEGRADED: &str = "Degraded";
 /// Every session has all its copies.
 pub const SESSIONS_PROTECTED: &str = "SessionsProtected";
+/// The others could carry what any one member holds.
+pub const CAPACITY_FOR_FAILOVER: &str = "CapacityForFailover";
 /// All the members are in the view.
 pub const MEMBERSHIP_FORMED: &str = "MembershipFormed";
 /// All the gateways run with the current instructions.
@@ -21,27 +23,47 @@ pub const GATEWAY_SYNCED: &str = "GatewaySynced";
 /// The members' links are encrypted.
 pub const LINKS_ENCRYPTED: &str = "LinksEncrypted";
 
+/// Whether it is so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Truth {
+    True,
+    False,
+    Unknown,
+}
+
 /// What one condition says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
-    pub(super) status: bool,
+    pub(super) status: Truth,
     pub(super) reason: String,
     pub(super) message: String,
 }
 
 impl Verdict {
     pub(super) fn yes(reason: &str, message: impl Into<String>) -> Self {
-        Self { status: true, reason: reason.to_owned(), message: message.into() }
+        Self { status: Truth::True, reason: reason.to_owned(), message: message.into() }
     }
 
     pub(super) fn no(reason: &str, message: impl Into<String>) -> Self {
-        Self { status: false, reason: reason.to_owned(), message: message.into() }
+        Self { status: Truth::False, reason: reason.to_owned(), message: message.into() }
+    }
+
+    pub(super) fn unknown(reason: &str, message: impl Into<String>) -> Self {
+        Self { status: Truth::Unknown, reason: reason.to_owned(), message: message.into() }
+    }
+
+    pub(super) fn is_true(&self) -> bool {
+        self.status == Truth::True
     }
 }
 
 /// Puts a verdict in the place of the condition of its type.
 pub(super) fn set(conditions: &mut Vec<Condition>, type_: &str, verdict: Verdict, generation: Option<i64>, now: Timestamp) {
-    let status = if verdict.status { "True" } else { "False" };
+    let status = match verdict.status {
+        Truth::True => "True",
+        Truth::False => "False",
+        Truth::Unknown => "Unknown",
+    };
     let before = conditions.iter().position(|condition| condition.type_ == type_);
     let since = before.map(|at| &conditions[at]).filter(|before| before.status == status).map(|before| before.last_transition_time.clone());
     // Whole seconds, as the API server keeps them: what is compared with what was stored must be equal to it.

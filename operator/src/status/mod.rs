@@ -1,5 +1,6 @@
 //! Last step of the pipeline: the status, from what was applied and observed. Pure; `docs/status.md` explains each condition to users.
 
+mod capacity;
 mod conditions;
 mod members;
 mod verdicts;
@@ -8,7 +9,8 @@ use holdfast_api::{GatewayIntent, GatewayStatus, SessionCluster, SessionClusterS
 use jiff::Timestamp;
 
 pub use self::conditions::{
-    DEGRADED, GATEWAY_SYNCED, LINKS_ENCRYPTED, MEMBERSHIP_FORMED, READY, RECONCILING, SESSIONS_PROTECTED, STALLED, find, is_true,
+    CAPACITY_FOR_FAILOVER, DEGRADED, GATEWAY_SYNCED, LINKS_ENCRYPTED, MEMBERSHIP_FORMED, READY, RECONCILING, SESSIONS_PROTECTED, STALLED,
+    find, is_true,
 };
 use crate::build::{Applied, Resources};
 use crate::certificates::Links;

@@ -224,3 +224,39 @@ fn a_refused_object_is_degraded_and_tried_again() {
     assert_eq!(says(&failed, READY), "False ApplyFailed");
     assert_eq!(says(&failed, RECONCILING), "True Retrying");
 }
+
+/// What CapacityForFailover says of three members with these mebibytes, and these budgets.
+fn capacity(copies: u32, held: [u64; 3], budget: Option<u64>) -> SessionClusterStatus {
+    let world = (0..3).zip(held).fold(World::settled(3), |world, (ordinal, held)| world.memory(ordinal, held, budget));
+    status(json!({"replication": {"copies": copies}}), &world.copies(copies))
+}
+
+#[test]
+fn two_of_three_carry_everything_when_it_fits_into_their_budgets() {
+    // 270 MiB of owners and copies, 135 MiB at each survivor.
+    let enough = capacity(1, [90; 3], Some(150));
+    assert_eq!(says(&enough, CAPACITY_FOR_FAILOVER), "True Enough");
+    assert_eq!(message(&enough, CAPACITY_FOR_FAILOVER), "without one member, the other 2 would hold about 135Mi each, of 135Mi");
+    let little = capacity(1, [90, 90, 96], Some(150));
+    assert_eq!(says(&little, CAPACITY_FOR_FAILOVER), "False TooLittle");
+    let advice =
+        "without one member, the other 2 would hold about 138Mi each, of 135Mi: scale up, or raise spec.runtime.resources.limits.memory";
+    assert_eq!(message(&little, CAPACITY_FOR_FAILOVER), advice);
+}
+
+#[test]
+fn where_everybody_has_a_copy_already_a_loss_takes_no_more_memory() {
+    assert_eq!(says(&capacity(2, [130; 3], Some(150)), CAPACITY_FOR_FAILOVER), "True Enough");
+    assert_eq!(says(&capacity(0, [130; 3], Some(150)), CAPACITY_FOR_FAILOVER), "False TooLittle");
+}
+
+#[test]
+fn without_limits_or_reports_nobody_knows() {
+    let none = capacity(1, [90; 3], None);
+    assert_eq!(says(&none, CAPACITY_FOR_FAILOVER), "Unknown NoLimit");
+    let silent = status(json!({}), &World::settled(3).memory(0, 1, Some(100)).memory(2, 1, Some(100)));
+    assert_eq!(says(&silent, CAPACITY_FOR_FAILOVER), "Unknown NotReported");
+    assert_eq!(message(&silent, CAPACITY_FOR_FAILOVER), "these members do not say what they hold: shop-1");
+    assert_eq!(says(&status(json!({}), &World::settled(3).without_view()), CAPACITY_FOR_FAILOVER), "Unknown NoView");
+    assert_eq!(says(&status(json!({}), &World::settled(1).memory(0, 1, Some(100))), CAPACITY_FOR_FAILOVER), "False SingleMember");
+}

@@ -1,7 +1,9 @@
 //! What each condition says about a cluster, and why. Reasons are an interface: people match on them, and `docs/status.md` lists them all.
 
+use super::capacity::capacity_for_failover;
 use super::conditions::{
-    DEGRADED, GATEWAY_SYNCED, LINKS_ENCRYPTED, MEMBERSHIP_FORMED, READY, RECONCILING, SESSIONS_PROTECTED, STALLED, Verdict,
+    CAPACITY_FOR_FAILOVER, DEGRADED, GATEWAY_SYNCED, LINKS_ENCRYPTED, MEMBERSHIP_FORMED, READY, RECONCILING, SESSIONS_PROTECTED, STALLED,
+    Verdict,
 };
 use super::{Failure, Stall};
 use crate::certificates::Links;
@@ -53,6 +55,7 @@ fn of_survey(cluster: &Cluster, survey: &Survey, problems: &[Problem]) -> Vec<Ty
     vec![
         (DEGRADED, degraded(problems)),
         (SESSIONS_PROTECTED, sessions_protected(cluster, survey)),
+        (CAPACITY_FOR_FAILOVER, capacity_for_failover(survey)),
         (MEMBERSHIP_FORMED, membership_formed(cluster, survey)),
         (GATEWAY_SYNCED, gateway_synced(cluster, survey)),
     ]
@@ -70,7 +73,7 @@ fn ready(cluster: &Cluster, survey: &Survey) -> Verdict {
         Verdict::no("MembersNotReady", format!("{ready} of {desired} members are ready; not ready: {}", some_of(&missing)))
     } else if there > desired {
         Verdict::no("MembersLeaving", format!("{} more than the {desired} members asked for are still there", there - desired))
-    } else if desired > 0 && !formed.status {
+    } else if desired > 0 && !formed.is_true() {
         Verdict::no(&formed.reason, formed.message)
     } else if survey.gateway.available == 0 {
         Verdict::no("GatewayNotAvailable", "no gateway takes requests")
@@ -97,7 +100,7 @@ fn reconciling(cluster: &Cluster, survey: &Survey, plan: &Plan, ready: &Verdict)
             let left = survey.members.iter().filter(|member| member.outdated).count();
             Verdict::yes("Updating", waiting(format!("replacing members one by one, {left} to go"), wait))
         }
-        Stage::Steady if !ready.status => Verdict::yes(&ready.reason, ready.message.clone()),
+        Stage::Steady if !ready.is_true() => Verdict::yes(&ready.reason, ready.message.clone()),
         Stage::Steady if survey.gateway.updated < cluster.spec.gateway.replicas => {
             let gateway = gateway_synced(cluster, survey);
             Verdict::yes(&gateway.reason, gateway.message)
@@ -229,7 +232,7 @@ fn links_encrypted(links: &Links, survey: &Survey) -> Verdict {
 }
 
 /// The first few of a list, and how many more: a message is for people.
-fn some_of(list: &[String]) -> String {
+pub(super) fn some_of(list: &[String]) -> String {
     const SHOWN: usize = 5;
     match list.len().checked_sub(SHOWN) {
         None | Some(0) => list.join(", "),

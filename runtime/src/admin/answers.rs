@@ -133,6 +133,10 @@ pub(super) struct Sessions<'a> {
     unprotected: u64,
     /// Given away, and not confirmed yet.
     unconfirmed_transfers: u64,
+    /// Memory that sessions and copies take, and may take; absent without a limit.
+    memory_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_budget_bytes: Option<u64>,
 }
 
 impl<'a> Sessions<'a> {
@@ -146,6 +150,8 @@ impl<'a> Sessions<'a> {
             kept: status.kept,
             unprotected: status.unprotected,
             unconfirmed_transfers: status.transfers,
+            memory_bytes: status.load.bytes,
+            memory_budget_bytes: status.load.budget,
         }
     }
 }

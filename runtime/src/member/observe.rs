@@ -23,6 +23,8 @@ pub(super) struct Observer {
 impl Observer {
     pub(super) fn new() -> Self {
         describe_gauge!("holdfast_sessions", "Sessions that this member holds, by role.");
+        describe_gauge!("holdfast_memory_bytes", "Memory that sessions and copies take here.");
+        describe_gauge!("holdfast_memory_budget_bytes", "Memory that sessions and copies may take here; absent without a limit.");
         describe_gauge!("holdfast_sessions_unprotected", "Own sessions not known to have all their copies in this view.");
         describe_gauge!("holdfast_transfers_unconfirmed", "Sessions given away without a confirmation yet.");
         describe_gauge!("holdfast_view_epoch", "Number of the adopted view.");
@@ -112,6 +114,10 @@ impl Observer {
     pub(super) fn gauges(&self, status: &Status, links: &[LinkStatus], queued: u64) {
         gauge!("holdfast_sessions", "role" => "owner").set(status.owned as f64);
         gauge!("holdfast_sessions", "role" => "keeper").set(status.kept as f64);
+        gauge!("holdfast_memory_bytes").set(status.load.bytes as f64);
+        if let Some(budget) = status.load.budget {
+            gauge!("holdfast_memory_budget_bytes").set(budget as f64);
+        }
         gauge!("holdfast_sessions_unprotected").set(status.unprotected as f64);
         gauge!("holdfast_transfers_unconfirmed").set(status.transfers as f64);
         for phase in [Phase::Joining, Phase::Accepting, Phase::Draining, Phase::Drained] {

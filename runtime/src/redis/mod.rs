@@ -16,7 +16,7 @@ mod subscriptions;
 mod window;
 
 use bytes::Bytes;
-use holdfast_core::engine::NotTogether;
+use holdfast_core::engine::{Load, NotTogether};
 use holdfast_core::{Command, CommandError, Reply, ScanPage};
 use tokio::sync::broadcast;
 
@@ -76,4 +76,6 @@ pub struct Counts {
     pub owned: u64,
     /// How many sessions of others it keeps.
     pub kept: u64,
+    /// What sessions and copies take and may take here.
+    pub load: Load,
 }

@@ -129,8 +129,8 @@ fn values<S: Sessions>(context: &Context<S>) -> [String; SETTINGS.len()] {
         settings.listen.ip().to_string(),
         "1".into(),
         settings.max_clients.to_string(),
-        // No limit on all values together, and nothing is ever dropped to make room.
-        "0".into(),
+        // Nothing is ever dropped to make room.
+        context.sessions.counts().load.budget.unwrap_or_default().to_string(),
         "noeviction".into(),
         context.front.notify.text(),
         settings.listen.port().to_string(),

@@ -65,7 +65,11 @@ fn fields<S>(section: &str, counts: &Counts, context: &Context<S>) -> Vec<(&'sta
             ("uptime_in_days", (up / 86_400).to_string()),
         ],
         "Clients" => vec![("connected_clients", front.clients.len().to_string()), ("maxclients", settings.max_clients.to_string())],
-        "Memory" => vec![("maxmemory", "0".into()), ("maxmemory_policy", "noeviction".into())],
+        "Memory" => vec![
+            ("used_memory", counts.load.bytes.to_string()),
+            ("maxmemory", counts.load.budget.unwrap_or_default().to_string()),
+            ("maxmemory_policy", "noeviction".into()),
+        ],
         // A member outside the view can do nothing yet. Libraries wait for 0 here before they send commands.
         "Persistence" => vec![("loading", u8::from(!counts.joined).to_string()), ("aof_enabled", "0".into())],
         "Stats" => vec![
