@@ -167,6 +167,18 @@ impl Broken {
     pub(super) const fn is(self, _: BrokenRule) -> bool {
         false
     }
+
+    /// Whether any rule is not to be kept.
+    #[cfg(feature = "broken-rules")]
+    pub(super) const fn is_any(self) -> bool {
+        self.rule.is_some()
+    }
+
+    /// Never.
+    #[cfg(not(feature = "broken-rules"))]
+    pub(super) const fn is_any(self) -> bool {
+        false
+    }
 }
 
 impl Broken {

@@ -60,6 +60,12 @@ impl Engine {
         self.lacks_memory(holders, more, FOR_GROWTH)
     }
 
+    /// Whether a session that only this member holds may take so many bytes more.
+    pub(super) fn may_grow_alone(&self, growth: i64) -> bool {
+        let more = u64::try_from(growth).unwrap_or(0);
+        more == 0 || self.lacks_memory(MemberSet::of(self.me.id), more, FOR_GROWTH).is_none()
+    }
+
     /// Why `owner` can have no new session of `more` bytes.
     pub(super) fn refuses_new(&self, slot: &Slot, owner: NodeId, more: u64) -> Option<CommandError> {
         if let Some(limit) = self.config.max_active

@@ -54,6 +54,9 @@ impl Engine {
         if command.is_nested() {
             return self.reply(request, Reply::Error(CommandError::NestedBatch));
         }
+        if self.run_at_once(request, &key, &command) {
+            return;
+        }
         if self.commands.len() >= self.config.max_commands {
             let limit = self.config.max_commands as u64;
             return self.reply(request, Reply::Error(CommandError::TooManyCommands { limit }));

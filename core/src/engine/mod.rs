@@ -20,6 +20,7 @@ mod client;
 mod connections;
 mod degraded;
 mod detector;
+mod direct;
 mod follow;
 mod home;
 mod keeper;
@@ -438,6 +439,15 @@ impl Engine {
             self.send_receipts();
         }
         self.outputs.pop_front()
+    }
+
+    /// The answer to the command that was just given to [`Engine::execute`], if it waited for nobody: it is the first thing to be done then.
+    pub fn poll_reply(&mut self, request: u64) -> Option<Reply> {
+        let answers = |output: &mut Output| matches!(output, Output::Reply { request: answered, .. } if *answered == request);
+        match self.outputs.pop_front_if(answers) {
+            Some(Output::Reply { reply, .. }) => Some(reply),
+            _ => None,
+        }
     }
 
     /// Time has passed.

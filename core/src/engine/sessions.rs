@@ -215,6 +215,16 @@ impl Sessions {
         Some((&mut entry.record, entry.pending.as_deref_mut()))
     }
 
+    /// A session that this member owns, if nothing is pending.
+    pub(super) fn at_rest(&mut self, position: u64, key: &[u8]) -> Option<&mut Record> {
+        let entry = self.entries.get_mut(&position)?.find_mut(key)?;
+        if !entry.record.is_owned || entry.pending.is_some() {
+            return None;
+        }
+        self.now.tell(position, entry);
+        Some(&mut entry.record)
+    }
+
     /// A session that this member owns, if anything is pending.
     pub(super) fn pending(&mut self, slot: &Slot) -> Option<(&mut Record, &mut Pending)> {
         let (record, pending) = self.owned(slot)?;
@@ -323,7 +333,7 @@ impl Sessions {
         if self.tombstones.remove(slot) {
             self.dead -= counts;
         }
-        self.unindex(slot, ends);
+        self.unindex(slot.0, ends);
         pending.map(|pending| *pending)
     }
 
@@ -331,10 +341,7 @@ impl Sessions {
     pub(super) fn index(&mut self, slot: &Slot, before: Option<Millis>) {
         let Some(record) = self.get(slot).filter(|record| record.is_owned) else { return };
         let (ends, is_tombstone, counts) = (record.expires_at(), record.value.is_none(), usize::from(record.counts));
-        if before != ends {
-            self.unindex(slot, before);
-        }
-        self.deadlines.extend(ends.map(|at| (at, slot.0)));
+        self.retime(slot.0, before, ends);
         if !is_tombstone && self.tombstones.remove(slot) {
             self.dead -= counts;
         } else if is_tombstone && self.tombstones.insert(slot.clone()) {
@@ -342,11 +349,19 @@ impl Sessions {
         }
     }
 
-    fn unindex(&mut self, slot: &Slot, ends: Option<Millis>) {
+    /// The life of an owned session, which was to end at `before`, ends at `ends`.
+    pub(super) fn retime(&mut self, position: u64, before: Option<Millis>, ends: Option<Millis>) {
+        if before != ends {
+            self.unindex(position, before);
+        }
+        self.deadlines.extend(ends.map(|at| (at, position)));
+    }
+
+    fn unindex(&mut self, position: u64, ends: Option<Millis>) {
         // Another one at this position may end at the same time. What is there for nothing ends nothing.
-        let is_alone = self.entries.get(&slot.0).is_none_or(|entry| entry.next.is_none());
-        if let Some(at) = ends.filter(|_| is_alone) {
-            self.deadlines.remove(&(at, slot.0));
+        let is_alone = || self.entries.get(&position).is_none_or(|entry| entry.next.is_none());
+        if let Some(at) = ends.filter(|_| is_alone()) {
+            self.deadlines.remove(&(at, position));
         }
     }
 

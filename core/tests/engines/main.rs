@@ -4,6 +4,7 @@ mod batch;
 mod broadcast;
 mod capacity;
 mod cluster;
+mod direct;
 mod follow;
 mod many;
 mod scan;
