@@ -122,6 +122,9 @@ pub struct Settings {
     /// The unix socket where the Redis protocol is served.
     #[arg(long, env = "HOLDFAST_REDIS_SOCKET", default_value = "/run/holdfast/redis.sock")]
     pub redis_socket: PathBuf,
+    /// On how many threads connections of the Redis protocol are served.
+    #[arg(long, env = "HOLDFAST_THREADS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub threads: u8,
     /// Where the other members connect to.
     #[arg(long, env = "HOLDFAST_REPLICATION_LISTEN", default_value = "0.0.0.0:4000")]
     pub replication_listen: SocketAddr,

@@ -1,7 +1,9 @@
 //! The sub-command `run`: a node with the Redis protocol as its front door, until it is told to end.
 
+use std::io;
 use std::sync::Arc;
 
+use anyhow::Context;
 use holdfast_process::metrics;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -10,6 +12,7 @@ use crate::config::Settings;
 use crate::memory;
 use crate::node::Node;
 use crate::redis;
+use crate::thread::OwnThread;
 
 /// Runs a member until `shutdown`, then leaves the cluster.
 ///
@@ -19,6 +22,9 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
     let settings = Settings { memory_bytes: settings.memory_bytes.or_else(memory::limit), ..settings };
     let config = settings.check()?;
     let redis = redis::Server::bind(front_door(&config.settings)).await?;
+    let more = (1..config.settings.threads).map(|n| OwnThread::start(&format!("redis-{n}"))).collect::<io::Result<Vec<_>>>();
+    let more = more.context("cannot start the threads for connections of the Redis protocol")?;
+    let redis = redis.across(more.iter().map(|thread| thread.handle().clone()).collect());
     let mut node = Node::start(&config, metrics::install()?, Arc::new(())).await?;
     node.attend(|sessions, closing| redis.run(sessions, closing));
     let has_ended = tokio::select! {

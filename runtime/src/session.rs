@@ -35,7 +35,8 @@ impl SessionHandle {
     /// Begins a command, so that a connection can have several on their way. They reach the engine in the order of these calls.
     pub fn submit(&self, key: Bytes, command: Command) -> Answer {
         let is_read = command.is_read_only();
-        Answer { answer: self.core.execute(key, command), is_read }
+        let begun = self.core.execute(key, command).unwrap_or(Begun::Answered(Reply::Error(CommandError::NotJoined)));
+        Answer { begun, is_read }
     }
 
     /// Runs commands on several keys as one step, if this member owns all of them and each of `expected` has that fingerprint
@@ -48,7 +49,7 @@ impl SessionHandle {
         let begun = self.core.execute_together(commands, expected)?;
         let mut replies = Vec::with_capacity(begun.len());
         for (answer, is_read) in begun.into_iter().zip(is_read) {
-            replies.push(Answer { answer: Some(answer), is_read }.await);
+            replies.push(Answer { begun: Begun::Waits(answer), is_read }.await);
         }
         Ok(replies)
     }
@@ -94,6 +95,13 @@ impl redis::Sessions for SessionHandle {
         Self::execute(self, key, command).await
     }
 
+    fn begin(&self, key: Bytes, command: Command) -> Begun<impl Future<Output = Reply> + Send + 'static> {
+        match self.submit(key, command) {
+            Answer { begun: Begun::Answered(reply), .. } => Begun::Answered(reply),
+            waits => Begun::Waits(waits),
+        }
+    }
+
     async fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, CommandError> {
         Self::scan(self, cursor, count).await
     }
@@ -130,11 +138,19 @@ impl redis::Sessions for SessionHandle {
     }
 }
 
+/// A command that was begun.
+#[derive(Debug)]
+pub enum Begun<F> {
+    /// It had to wait for nobody.
+    Answered(Reply),
+    /// This is its answer.
+    Waits(F),
+}
+
 /// The answer to a submitted command, as a future. Dropping it does not take the command back.
 #[derive(Debug)]
 pub struct Answer {
-    /// Nothing if the member had ended before the command came.
-    answer: Option<oneshot::Receiver<Reply>>,
+    begun: Begun<oneshot::Receiver<Reply>>,
     is_read: bool,
 }
 
@@ -142,12 +158,11 @@ impl Future for Answer {
     type Output = Reply;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reply> {
-        let is_read = self.is_read;
         // If the member ends before it answers, nobody knows what became of a write.
-        let lost = if is_read { CommandError::NotJoined } else { CommandError::OutcomeUnknown };
-        match &mut self.answer {
-            None => Poll::Ready(Reply::Error(CommandError::NotJoined)),
-            Some(answer) => Pin::new(answer).poll(cx).map(|reply| reply.unwrap_or(Reply::Error(lost))),
+        let lost = if self.is_read { CommandError::NotJoined } else { CommandError::OutcomeUnknown };
+        match &mut self.begun {
+            Begun::Answered(reply) => Poll::Ready(std::mem::replace(reply, Reply::Nil)),
+            Begun::Waits(answer) => Pin::new(answer).poll(cx).map(|reply| reply.unwrap_or(Reply::Error(lost))),
         }
     }
 }
@@ -156,13 +171,10 @@ impl Future for Answer {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn after_the_members_end_nothing_is_done() {
+    #[test]
+    fn after_the_members_end_nothing_is_done() {
         let gone = CoreHandle::empty();
         assert!(gone.execute(Bytes::new(), Command::Delete).is_none() && gone.scan(0, 10).is_none());
-        for is_read in [true, false] {
-            assert_eq!(Answer { answer: None, is_read }.await, Reply::Error(CommandError::NotJoined));
-        }
     }
 
     #[tokio::test]
@@ -170,7 +182,7 @@ mod tests {
         for (is_read, error) in [(false, CommandError::OutcomeUnknown), (true, CommandError::NotJoined)] {
             let (reply, answer) = oneshot::channel();
             drop(reply);
-            assert_eq!(Answer { answer: Some(answer), is_read }.await, Reply::Error(error));
+            assert_eq!(Answer { begun: Begun::Waits(answer), is_read }.await, Reply::Error(error));
         }
     }
 }

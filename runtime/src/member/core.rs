@@ -25,6 +25,7 @@ use crate::broadcast::{Broadcast, Teller, teller};
 use crate::clock::Clock;
 use crate::links::{ConnHandle, LinkEvent, Links};
 use crate::proof::Prover;
+use crate::session::Begun;
 use crate::status::Status;
 
 /// How often metrics are brought up to date.
@@ -92,8 +93,8 @@ impl CoreHandle {
         self.tell(|core| core.link(event)).is_some()
     }
 
-    /// Begins a command. The sender of the answer is dropped if the member ends before it answers.
-    pub(crate) fn execute(&self, key: Bytes, command: Command) -> Option<oneshot::Receiver<Reply>> {
+    /// Begins a command; `None` if the member has ended. The sender of an answer is dropped if the member ends before it answers.
+    pub(crate) fn execute(&self, key: Bytes, command: Command) -> Option<Begun<oneshot::Receiver<Reply>>> {
         self.tell(|core| core.execute(key, command))
     }
 
@@ -242,6 +243,7 @@ impl Core {
         if self.gauges_at.elapsed() >= GAUGES {
             self.gauges_at = Instant::now();
             let queued = self.conns.values().map(ConnHandle::queued).sum();
+            self.meters.publish();
             self.observer.gauges(&status, &self.engine.status().links, queued);
         }
     }
@@ -328,13 +330,18 @@ impl Core {
         }
     }
 
-    fn execute(&mut self, key: Bytes, command: Command) -> oneshot::Receiver<Reply> {
-        let (reply, answer) = oneshot::channel();
-        let started = self.meters.started(&command);
+    fn execute(&mut self, key: Bytes, command: Command) -> Begun<oneshot::Receiver<Reply>> {
+        self.meters.count(&command);
+        let is_read = command.is_read_only();
         let (now, number) = (self.now(), self.number());
-        self.waiting.insert(number, Waiting::Command { started, reply });
         self.engine.execute(now, number, key, command);
-        answer
+        if let Some(reply) = self.engine.poll_reply(number) {
+            Meters::look_for_error(&reply);
+            return Begun::Answered(reply);
+        }
+        let (reply, answer) = oneshot::channel();
+        self.waiting.insert(number, Waiting::Command { started: Started::now(is_read), reply });
+        Begun::Waits(answer)
     }
 
     fn execute_together(
@@ -347,7 +354,8 @@ impl Core {
         let mut numbered = Vec::with_capacity(commands.len());
         for (key, command) in commands {
             let (reply, answer) = oneshot::channel();
-            let (started, number) = (self.meters.started(&command), self.number());
+            self.meters.count(&command);
+            let (started, number) = (Started::now(command.is_read_only()), self.number());
             self.waiting.insert(number, Waiting::Command { started, reply });
             numbered.push((number, key, command));
             answers.push(answer);

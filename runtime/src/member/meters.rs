@@ -45,9 +45,10 @@ const KINDS: [&str; 36] = [
     "sorted_set_count",
 ];
 
-/// Looked up once, because a lookup for each command would cost more than the count.
+/// Counted here and shown once a second: to find a counter, or only to change one that other threads read, would cost each command more.
 #[derive(Debug)]
 pub(super) struct Meters {
+    counted: [u64; KINDS.len()],
     kinds: [Counter; KINDS.len()],
     reads: Histogram,
     writes: Histogram,
@@ -55,11 +56,17 @@ pub(super) struct Meters {
     pub(super) forwarded_here: Counter,
 }
 
-/// A command that is on its way.
+/// A command that waits for others.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Started {
     at: Instant,
     is_read: bool,
+}
+
+impl Started {
+    pub(super) fn now(is_read: bool) -> Self {
+        Self { at: Instant::now(), is_read }
+    }
 }
 
 impl Meters {
@@ -70,9 +77,10 @@ impl Meters {
         describe_histogram!(
             "holdfast_command_seconds",
             Unit::Seconds,
-            "From the command's arrival to its answer; of writes this includes the acknowledgement by all copies."
+            "From the command's arrival to its answer, of those that had to wait for another member: forwarded ones, and writes until all copies have them."
         );
         Self {
+            counted: [0; KINDS.len()],
             kinds: KINDS.map(|kind| counter!("holdfast_commands_total", "kind" => kind)),
             reads: histogram!("holdfast_command_seconds", "access" => "read"),
             writes: histogram!("holdfast_command_seconds", "access" => "write"),
@@ -80,14 +88,27 @@ impl Meters {
         }
     }
 
-    pub(super) fn started(&self, command: &Command) -> Started {
-        self.kinds[kind(command)].increment(1);
-        Started { at: Instant::now(), is_read: command.is_read_only() }
+    /// Counts a command.
+    pub(super) fn count(&mut self, command: &Command) {
+        self.counted[kind(command)] += 1;
     }
 
+    /// Shows what was counted.
+    pub(super) fn publish(&mut self) {
+        for (counted, counter) in self.counted.iter_mut().zip(&self.kinds) {
+            counter.increment(std::mem::take(counted));
+        }
+    }
+
+    /// A command that had waited is answered.
     pub(super) fn answered(&self, started: Started, reply: &Reply) {
         let histogram = if started.is_read { &self.reads } else { &self.writes };
         histogram.record(started.at.elapsed());
+        Self::look_for_error(reply);
+    }
+
+    /// Counts an answer that is an error.
+    pub(super) fn look_for_error(reply: &Reply) {
         if let Reply::Error(error) = reply {
             counter!("holdfast_command_errors_total", "error" => error_name(error)).increment(1);
         }

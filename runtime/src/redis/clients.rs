@@ -127,9 +127,9 @@ impl Client {
         self.listening.store(listening, Relaxed);
     }
 
-    /// Remembers the command that it sent last.
-    pub(crate) fn sent(&self, spec: &'static Spec) {
-        self.state().last = Some((spec.name, Instant::now()));
+    /// Remembers the command that it sent last, and when that came.
+    pub(crate) fn sent(&self, spec: &'static Spec, came: Instant) {
+        self.state().last = Some((spec.name, came));
     }
 
     /// A line as `CLIENT LIST` has it, with those of Redis' fields that mean something here.

@@ -15,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::Sessions;
-use super::command::{self, Plan, Transaction};
+use super::command::{self, Plan, Running, Transaction};
 use super::context::{Context, Front};
 use super::frame::{Incoming, Limits, Parser, Protocol, ProtocolError, Request, Value};
 use super::output::Output;
-use super::window::Window;
+use super::tally::Tally;
+use super::window::{Access, Window};
 
 /// How long a client may take nothing of what waits for it.
 const STALLED: Duration = Duration::from_secs(60);
@@ -43,6 +44,21 @@ enum Ending {
     Refused,
 }
 
+/// When a batch of requests was taken up; all of it counts as having come then.
+#[derive(Clone, Copy)]
+struct Moment {
+    instant: Instant,
+    /// In milliseconds. A clock before 1970 makes every absolute time one in the future.
+    since_1970: i64,
+}
+
+impl Moment {
+    fn now() -> Moment {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        Moment { instant: Instant::now(), since_1970: since.map_or(0, |since| since.as_millis() as i64) }
+    }
+}
+
 /// Serves one client until it goes or `shutdown`.
 pub(crate) async fn serve<S, R, W>(context: Context<S>, mut reader: R, mut writer: W, shutdown: CancellationToken)
 where
@@ -58,6 +74,8 @@ where
     let mut transaction = Transaction::default();
     // What comes after a change of what it listens to depends on it.
     let mut is_changing = false;
+    let mut tally = Tally::default();
+    let mut protocol = context.client.state().protocol;
     // Read, but something before it has to be finished first.
     let mut next: Option<(Plan, usize)> = None;
     let mut ending = None;
@@ -65,13 +83,14 @@ where
     let mut stopped = pin!(shutdown.cancelled());
     loop {
         let mut hungry = false;
+        let mut came = None;
         while !matches!(ending, Some(Ending::Now | Ending::Refused)) && output.has_room() {
             let (plan, bytes) = match next.take() {
                 Some(next) => next,
                 None if is_changing && !window.is_empty() => break,
                 None => match parser.next(&mut input) {
                     Ok(Some(incoming)) => {
-                        let (plan, bytes) = read(incoming, context);
+                        let (plan, bytes) = read(incoming, context, &mut tally, came.get_or_insert_with(Moment::now));
                         (transaction.admit(plan, bytes), bytes)
                     }
                     Ok(None) => {
@@ -96,7 +115,24 @@ where
                 }
                 _ => {}
             }
-            window.push(access, bytes, command::run(plan, context));
+            if access == Access::Everything {
+                // It may look at what is counted.
+                tally.tell(context);
+            }
+            match command::run(plan, context) {
+                Running::Done(value) if window.is_empty() => {
+                    if output.is_empty() {
+                        progress = came.map_or_else(Instant::now, |came| came.instant);
+                    }
+                    if access == Access::Everything {
+                        // It may have changed this, and no reply before it is left to be written.
+                        protocol = context.client.state().protocol;
+                    }
+                    output.push(&value, protocol);
+                }
+                Running::Done(value) => window.push_done(access, bytes, value),
+                Running::Waits(command) => window.push(access, bytes, command),
+            }
         }
         let mut moved = false;
         while output.has_room()
@@ -105,7 +141,9 @@ where
             if output.is_empty() {
                 progress = Instant::now();
             }
-            output.push(&value, context.client.state().protocol);
+            // A transaction may have changed it.
+            protocol = context.client.state().protocol;
+            output.push(&value, protocol);
             moved = true;
         }
         while window.is_empty()
@@ -116,7 +154,7 @@ where
             if output.is_empty() {
                 progress = Instant::now();
             }
-            output.push(&message, context.client.state().protocol);
+            output.push(&message, protocol);
         }
         if moved && !hungry {
             // All that are ready leave in one write.
@@ -127,7 +165,9 @@ where
         {
             let Ok(written @ 1..) = written else { return };
             output.sent(written);
-            progress = Instant::now();
+            if !output.is_empty() {
+                progress = Instant::now();
+            }
             if !hungry {
                 continue;
             }
@@ -147,6 +187,7 @@ where
         if more {
             input.reserve(parser.wanted(&input));
         }
+        tally.tell(context);
         let waiting = !output.is_empty();
         let room = output.has_room();
         tokio::select! {
@@ -182,30 +223,27 @@ where
 }
 
 /// What to do about what came, and how large it is.
-fn read<S: Sessions>(incoming: Incoming<'_>, context: &Context<S>) -> (Plan, usize) {
+fn read<S: Sessions>(incoming: Incoming<'_>, context: &Context<S>, tally: &mut Tally, came: &Moment) -> (Plan, usize) {
     let error = match incoming {
-        Incoming::Request(request) => return (plan(&request, context), request.size()),
+        Incoming::Request(request) => return (plan(&request, context, tally, came), request.size()),
         Incoming::TooLarge { size, one: true } => CommandError::TooLarge { size, limit: context.front.settings.max_bytes }.to_string(),
         Incoming::TooLarge { size, one: false } => format!("ERR request of {size} bytes or more is larger than what is served at once"),
     };
     (Plan::Rejected(Value::Error(error.into())), 0)
 }
 
-fn plan<S: Sessions>(request: &Request<'_>, context: &Context<S>) -> Plan {
-    // A clock before 1970 makes every absolute time one in the future.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-    let (command, mut plan) = command::plan(request, now);
+fn plan<S: Sessions>(request: &Request<'_>, context: &Context<S>, tally: &mut Tally, came: &Moment) -> Plan {
+    let (command, mut plan) = command::plan(request, came.since_1970);
     if context.client.is_listening() && context.client.state().protocol == Protocol::Resp2 {
         plan = plan.while_listening(command.map(|(_, spec)| spec));
     }
     let statistics = &context.front.statistics;
-    statistics.commands.fetch_add(1, Relaxed);
     match command {
-        Some((index, spec)) => {
-            statistics.commands_by_name[index].increment(1);
-            context.client.sent(spec);
+        Some((index, spec)) => tally.count(index, spec, came.instant, statistics),
+        None => {
+            statistics.commands.fetch_add(1, Relaxed);
+            statistics.unknown.increment(1);
         }
-        None => statistics.unknown.increment(1),
     }
     plan
 }

@@ -13,6 +13,7 @@ mod notify;
 mod output;
 mod server;
 mod subscriptions;
+mod tally;
 mod window;
 
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use holdfast_core::{Command, CommandError, Reply, ScanPage};
 use tokio::sync::broadcast;
 
 use crate::broadcast::Broadcast;
+pub use crate::session::Begun;
 
 pub use server::{Server, ServerError, Settings};
 
@@ -32,6 +34,12 @@ pub trait Sessions: Clone + Send + Sync + 'static {
     /// Runs one command on one session, wherever in the cluster it is. It begins with the first poll and goes on without being polled again. Always ends:
     /// what cannot be done in time is answered with an error.
     fn execute(&self, key: Bytes, command: Command) -> impl Future<Output = Reply> + Send;
+
+    /// The same; where nobody has to be waited for, there is no future either.
+    fn begin(&self, key: Bytes, command: Command) -> Begun<impl Future<Output = Reply> + Send + 'static> {
+        let sessions = self.clone();
+        Begun::Waits(async move { sessions.execute(key, command).await })
+    }
 
     /// Runs commands on several keys as one step, if this member owns all of them and each of `expected` has that fingerprint.
     fn execute_together(

@@ -1,5 +1,7 @@
-//! The listeners: a TCP port on loopback and a unix socket, one task for each client, a limit on their number, and an end in order.
+//! The listeners: a TCP port on loopback and a unix socket, one task for each client on one of several threads, a limit on their number, and an end in
+//! order.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,10 +10,12 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::Sessions;
@@ -92,6 +96,7 @@ pub struct Server {
     front: Arc<Front>,
     tcp: TcpListener,
     socket: Option<Socket>,
+    threads: Vec<Handle>,
 }
 
 impl Server {
@@ -109,7 +114,13 @@ impl Server {
             None => None,
             Some(path) => Some(Socket::bind(path, EVERYBODY).map_err(|source| ServerError::Socket { path: path.clone(), source })?),
         };
-        Ok(Server { front: Arc::new(Front::new(settings)), tcp, socket })
+        Ok(Server { front: Arc::new(Front::new(settings)), tcp, socket, threads: Vec::new() })
+    }
+
+    /// Spreads the connections over these runtimes, beside the one that it runs on.
+    #[must_use]
+    pub fn across(self, threads: Vec<Handle>) -> Server {
+        Server { threads, ..self }
     }
 
     /// The TCP address that was bound.
@@ -119,15 +130,15 @@ impl Server {
 
     /// Serves `sessions` until `shutdown`; then requests that have come are answered, and connections closed.
     pub async fn run<S: Sessions>(self, sessions: S, shutdown: CancellationToken) {
-        let Server { front, tcp, socket } = self;
+        let Server { front, tcp, socket, threads } = self;
         info!(address = %front.settings.listen, socket = ?front.settings.socket, "the Redis protocol is served");
         let distributor = sessions.listen().map(|told| AbortOnDropHandle::new(tokio::spawn(distribute(told, front.clone()))));
-        let host = Host {
+        let mut host = Host {
             sessions,
             front,
-            clients: TaskTracker::new(),
+            threads: std::iter::once(Handle::current()).chain(threads).map(Thread::new).collect(),
+            clients: JoinSet::new(),
             farewells: Arc::new(Semaphore::new(FAREWELLS)),
-            cut: CancellationToken::new(),
         };
         loop {
             let unix = async {
@@ -138,18 +149,9 @@ impl Server {
             };
             let accepted = tokio::select! {
                 () = shutdown.cancelled() => break,
-                accepted = tcp.accept() => accepted.map(|(stream, peer)| {
-                    // Replies leave in one write each batch; without this the last part of a batch would wait for an acknowledgement.
-                    let _ = stream.set_nodelay(true);
-                    let local = stream.local_addr().unwrap_or(host.front.settings.listen);
-                    let (reader, writer) = stream.into_split();
-                    host.welcome(reader, writer, peer.to_string(), local.to_string(), false, &shutdown);
-                }),
-                accepted = unix => accepted.map(|(stream, _)| {
-                    let path = host.front.settings.socket.as_deref().unwrap_or("".as_ref()).display().to_string();
-                    let (reader, writer) = stream.into_split();
-                    host.welcome(reader, writer, format!("{path}:0"), format!("{path}:0"), true, &shutdown);
-                }),
+                Some(_) = host.clients.join_next() => continue,
+                accepted = tcp.accept() => accepted.and_then(|(stream, peer)| host.welcome_tcp(stream, peer, &shutdown)),
+                accepted = unix => accepted.and_then(|(stream, _)| host.welcome_unix(stream, &shutdown)),
             };
             if let Err(error) = accepted {
                 warn!(%error, "failed to accept a client of the Redis protocol; trying again in {REST:?}");
@@ -157,14 +159,13 @@ impl Server {
             }
         }
         drop((tcp, socket));
-        host.clients.close();
-        if tokio::time::timeout(GRACE, host.clients.wait()).await.is_err() {
+        let ended = async { while host.clients.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, ended).await.is_err() {
             warn!(
                 left = host.clients.len(),
                 "clients of the Redis protocol did not read their last replies within {GRACE:?}; they are cut off"
             );
-            host.cut.cancel();
-            host.clients.wait().await;
+            host.clients.shutdown().await;
         }
         drop(distributor);
     }
@@ -185,19 +186,54 @@ async fn distribute(mut told: broadcast::Receiver<Broadcast>, front: Arc<Front>)
     }
 }
 
+/// A thread for connections, and one reference more than it has of them.
+struct Thread {
+    handle: Handle,
+    load: Arc<()>,
+}
+
+impl Thread {
+    fn new(handle: Handle) -> Thread {
+        Thread { handle, load: Arc::new(()) }
+    }
+}
+
 /// Who takes care of clients.
 struct Host<S> {
     sessions: S,
     front: Arc<Front>,
-    clients: TaskTracker,
+    threads: Vec<Thread>,
+    clients: JoinSet<()>,
     farewells: Arc<Semaphore>,
-    /// Ends those that do not end.
-    cut: CancellationToken,
 }
 
 impl<S: Sessions> Host<S> {
-    fn welcome<R, W>(&self, mut reader: R, mut writer: W, address: String, local: String, unix: bool, shutdown: &CancellationToken)
-    where
+    fn welcome_tcp(&mut self, stream: TcpStream, peer: SocketAddr, shutdown: &CancellationToken) -> io::Result<()> {
+        // Replies leave in one write each batch; without this the last part of a batch would wait for an acknowledgement.
+        let _ = stream.set_nodelay(true);
+        let local = stream.local_addr().unwrap_or(self.front.settings.listen);
+        let stream = stream.into_std()?;
+        self.welcome(move || Ok(TcpStream::from_std(stream)?.into_split()), peer.to_string(), local.to_string(), false, shutdown);
+        Ok(())
+    }
+
+    fn welcome_unix(&mut self, stream: UnixStream, shutdown: &CancellationToken) -> io::Result<()> {
+        let path = self.front.settings.socket.as_deref().unwrap_or("".as_ref()).display();
+        let address = format!("{path}:0");
+        let stream = stream.into_std()?;
+        self.welcome(move || Ok(UnixStream::from_std(stream)?.into_split()), address.clone(), address, true, shutdown);
+        Ok(())
+    }
+
+    /// Serves the stream that `open` makes where it is to be served.
+    fn welcome<R, W>(
+        &mut self,
+        open: impl FnOnce() -> io::Result<(R, W)> + Send + 'static,
+        address: String,
+        local: String,
+        unix: bool,
+        shutdown: &CancellationToken,
+    ) where
         R: AsyncRead + Unpin + Send + 'static,
         W: AsyncWrite + Unpin + Send + 'static,
     {
@@ -209,6 +245,7 @@ impl<S: Sessions> Host<S> {
             if let Ok(place) = self.farewells.clone().try_acquire_owned() {
                 self.spawn(async move {
                     let _place = place;
+                    let Ok((mut reader, mut writer)) = open() else { return };
                     if writer.write_all(b"-ERR max number of clients reached\r\n").await.is_ok() {
                         linger(&mut reader, &mut writer).await;
                     }
@@ -223,17 +260,21 @@ impl<S: Sessions> Host<S> {
         let shutdown = shutdown.clone();
         self.spawn(async move {
             let _entered = entered;
-            connection::serve(context, reader, writer, shutdown).await;
+            match open() {
+                Ok((reader, writer)) => connection::serve(context, reader, writer, shutdown).await,
+                Err(error) => warn!(%error, "a client of the Redis protocol cannot be served"),
+            }
         });
     }
 
-    fn spawn(&self, client: impl Future<Output = ()> + Send + 'static) {
-        let cut = self.cut.clone();
-        self.clients.spawn(async move {
-            tokio::select! {
-                () = client => {}
-                () = cut.cancelled() => {}
-            }
-        });
+    /// On the thread that has the fewest.
+    fn spawn(&mut self, client: impl Future<Output = ()> + Send + 'static) {
+        let Some(thread) = self.threads.iter().min_by_key(|thread| Arc::strong_count(&thread.load)) else { return };
+        let load = thread.load.clone();
+        let client = async move {
+            let _load = load;
+            client.await;
+        };
+        self.clients.spawn_on(client, &thread.handle);
     }
 }

@@ -4,9 +4,10 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::hash::{DefaultHasher, Hasher};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
+
+use holdfast_core::placement::position;
 
 /// How many commands of one connection run side by side. Larger gains little, and each may hold a value.
 const MOST: usize = 64;
@@ -28,9 +29,7 @@ pub(crate) enum Access {
 impl Access {
     /// For one key.
     pub(crate) fn key(key: &[u8]) -> Access {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(key);
-        Access::Key(hasher.finish())
+        Access::Key(position(key))
     }
 }
 
@@ -74,7 +73,7 @@ impl<F: Future + Unpin> Window<F> {
         }
     }
 
-    /// Begins a command that was admitted.
+    /// Takes a command that was admitted. It is polled once, to begin.
     pub(crate) fn push(&mut self, access: Access, bytes: usize, mut command: F) {
         debug_assert!(self.admits(access, bytes));
         // Whoever waits for its reply polls it again.
@@ -82,6 +81,16 @@ impl<F: Future + Unpin> Window<F> {
             Poll::Ready(reply) => State::Done(reply),
             Poll::Pending => State::Waits(command),
         };
+        self.enter(access, bytes, state);
+    }
+
+    /// Takes a command that was admitted and is done: its reply keeps its place in the order.
+    pub(crate) fn push_done(&mut self, access: Access, bytes: usize, reply: F::Output) {
+        debug_assert!(self.admits(access, bytes));
+        self.enter(access, bytes, State::Done(reply));
+    }
+
+    fn enter(&mut self, access: Access, bytes: usize, state: State<F>) {
         self.commands.push_back(Running { access, bytes, state });
         self.bytes += bytes;
     }

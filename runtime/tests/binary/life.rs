@@ -47,7 +47,7 @@ impl Three {
         let replication = free_port(&[0, 1, 2].map(|id| ip(test, id))).expect("a free port");
         let names = (0..3).map(|id| (format!("shop-{id}"), ip(test, id))).collect();
         let name_server = NameServer::start(names, replication).await.expect("a free port");
-        let surroundings = Surroundings { api_server: api.address, name_server: name_server.address, copies: 1 };
+        let surroundings = Surroundings { api_server: api.address, name_server: name_server.address, copies: 1, threads: None };
         let start = |id| {
             let pod = Pod { id, uid: format!("uid-{id}"), ip: ip(test, id), replication };
             Process(Member::start(Path::new(BINARY), &pod, surroundings).expect("starts"))

@@ -65,6 +65,8 @@ pub struct Surroundings {
     pub name_server: SocketAddr,
     /// How many copies each session gets.
     pub copies: u8,
+    /// On how many threads it serves clients; as it comes if not set.
+    pub threads: Option<u8>,
 }
 
 /// A process, killed when it is dropped.
@@ -99,6 +101,9 @@ impl Member {
             .env("HOLDFAST_REDIS_LISTEN", redis.to_string())
             .env("HOLDFAST_LOG_FORMAT", "text")
             .stderr(Stdio::from(File::create(path("log")).context("cannot make a log")?));
+        if let Some(threads) = surroundings.threads {
+            command.env("HOLDFAST_THREADS", threads.to_string());
+        }
         let child = tokio::process::Command::from(command).kill_on_drop(true).spawn();
         let child = child.with_context(|| format!("cannot start `{}`", binary.display()))?;
         let pid = child.id().context("it ended at once")?;

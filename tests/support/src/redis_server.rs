@@ -1,6 +1,7 @@
 //! A real redis-server, to compare with; nothing of it on disk.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,9 @@ use tokio::time::sleep;
 /// How long it may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The unix socket, in its folder.
+const SOCKET: &str = "redis.sock";
+
 /// The process, killed when it is dropped.
 #[derive(Debug)]
 pub struct RedisServer {
@@ -20,7 +24,7 @@ pub struct RedisServer {
     /// Its process.
     pub pid: u32,
     _child: Child,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl RedisServer {
@@ -36,6 +40,8 @@ impl RedisServer {
             .args(more)
             .arg("--dir")
             .arg(folder.path())
+            .arg("--unixsocket")
+            .arg(folder.path().join(SOCKET))
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
@@ -46,6 +52,12 @@ impl RedisServer {
             anyhow::ensure!(begun.elapsed() < PATIENCE, "redis-server does not listen on {address}");
             sleep(Duration::from_millis(10)).await;
         }
-        Ok(Self { address, pid, _child: child, _folder: folder })
+        Ok(Self { address, pid, _child: child, folder })
+    }
+
+    /// Its unix socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join(SOCKET)
     }
 }

@@ -21,16 +21,14 @@ mod strings;
 mod table;
 mod transaction;
 
-use std::future::ready;
-
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use holdfast_core::{Command, Reply};
 
-use super::Sessions;
 use super::context::Context;
 use super::frame::{Request, Value};
 use super::window::Access;
+use super::{Begun, Sessions};
 use args::{Args, Refusal};
 use many::Many;
 pub(crate) use table::{Spec, commands};
@@ -161,35 +159,46 @@ pub(crate) fn plan(request: &Request<'_>, now: i64) -> (Option<(usize, &'static 
     (Some((index, spec)), plan)
 }
 
+/// A command that is carried out.
+pub(crate) enum Running<'a> {
+    /// This is the answer.
+    Done(Value),
+    /// It goes on without being polled.
+    Waits(BoxFuture<'a, Value>),
+}
+
 /// Carries out what was read.
-pub(crate) fn run<S: Sessions>(plan: Plan, context: &Context<S>) -> BoxFuture<'_, Value> {
-    match plan {
-        Plan::Answer(value) | Plan::Rejected(value) | Plan::Last(value) | Plan::Refused(value) => Box::pin(ready(value)),
-        // By itself, because it is what nearly all requests are, and its future is a small one.
-        Plan::One { key, command, answer } => Box::pin(async { answer(context.sessions.execute(key, command).await) }),
-        Plan::Many(many) => Box::pin(many.run(&context.sessions)),
-        Plan::Rename(rename) => Box::pin(rename.run(&context.sessions)),
-        Plan::Exec(exec) => Box::pin(exec.run(context)),
-        Plan::Watch(keys) => Box::pin(transaction::watch(keys, context)),
+pub(crate) fn run<S: Sessions>(plan: Plan, context: &Context<S>) -> Running<'_> {
+    let sessions = &context.sessions;
+    Running::Done(match plan {
+        Plan::Answer(value) | Plan::Rejected(value) | Plan::Last(value) | Plan::Refused(value) => value,
+        Plan::One { key, command, answer } => match sessions.begin(key, command) {
+            Begun::Answered(reply) => answer(reply),
+            Begun::Waits(reply) => return Running::Waits(Box::pin(async { answer(reply.await) })),
+        },
+        Plan::Many(many) => return Running::Waits(Box::pin(many.run(sessions))),
+        Plan::Rename(rename) => return Running::Waits(Box::pin(rename.run(sessions))),
+        Plan::Exec(exec) => return Running::Waits(Box::pin(exec.run(context))),
+        Plan::Watch(keys) => return Running::Waits(Box::pin(transaction::watch(keys, context))),
+        Plan::Listing(listing) => return Running::Waits(Box::pin(listing.run(sessions))),
         Plan::Unwatch => {
             context.client.state().watched.clear();
-            Box::pin(ready(Value::OK))
+            Value::OK
         }
-        Plan::Publish { channel, payload } => Box::pin(ready(pubsub::publish(channel, payload, context))),
-        Plan::Subscription(change) => Box::pin(ready(change.run(context))),
-        Plan::Subscribed(question) => Box::pin(ready(question.run(context))),
+        Plan::Publish { channel, payload } => pubsub::publish(channel, payload, context),
+        Plan::Subscription(change) => change.run(context),
+        Plan::Subscribed(question) => question.run(context),
         Plan::Ping(text) => {
             let protocol = context.client.state().protocol;
-            Box::pin(ready(pubsub::pong(text, protocol, context.client.is_listening())))
+            pubsub::pong(text, protocol, context.client.is_listening())
         }
         Plan::Transaction(_) => unreachable!("the connection makes something else of it"),
-        Plan::Listing(listing) => Box::pin(listing.run(&context.sessions)),
-        Plan::Connection(change) => Box::pin(ready(change.run(context))),
-        Plan::Client(action) => Box::pin(ready(action.run(context))),
-        Plan::Info(sections) => Box::pin(ready(sections.run(context))),
-        Plan::Config(action) => Box::pin(ready(action.run(context))),
+        Plan::Connection(change) => change.run(context),
+        Plan::Client(action) => action.run(context),
+        Plan::Info(sections) => sections.run(context),
+        Plan::Config(action) => action.run(context),
         Plan::Drop => unreachable!("the connection ends instead of running it"),
-    }
+    })
 }
 
 /// The answer of an owner as it is.

@@ -112,13 +112,20 @@ pub(crate) fn commands() -> &'static [&'static Spec] {
     &TABLE
 }
 
+/// Their names as numbers, which compare in the same order and in one step.
+static NAMES: LazyLock<Vec<u128>> = LazyLock::new(|| TABLE.iter().filter_map(|spec| number(spec.name.as_bytes())).collect());
+
 /// The command of this name and where it is in [`commands`].
 pub(super) fn find(name: &[u8]) -> Option<(usize, &'static Spec)> {
-    // Whatever is longer than this is not one.
+    let index = NAMES.binary_search(&number(name)?).ok()?;
+    // Zeros at the end of a name count as none in the number.
+    Some((index, TABLE[index])).filter(|(_, spec)| spec.name.len() == name.len())
+}
+
+/// A name in lower case as a number; whatever is longer than this is not one.
+fn number(name: &[u8]) -> Option<u128> {
     let mut lower = [0; 16];
-    let lower = lower.get_mut(..name.len())?;
-    lower.copy_from_slice(name);
+    lower.get_mut(..name.len())?.copy_from_slice(name);
     lower.make_ascii_lowercase();
-    let index = TABLE.binary_search_by_key(&&*lower, |spec| spec.name.as_bytes()).ok()?;
-    Some((index, TABLE[index]))
+    Some(u128::from_be_bytes(lower))
 }

@@ -12,7 +12,7 @@ use holdfast_core::{Command, Guard, Reply};
 use super::args::{Args, Refusal};
 use super::many::{AT_ONCE, Many};
 use super::table::Spec;
-use super::{Plan, plain, run};
+use super::{Plan, Running, plain, run};
 use crate::redis::Sessions;
 use crate::redis::context::Context;
 use crate::redis::frame::Value;
@@ -191,7 +191,10 @@ impl Exec {
                 Err(value) => return value,
             }
             step = KeyedStep::default();
-            answers.push(Box::pin(run(*plan, context)).await);
+            answers.push(match run(*plan, context) {
+                Running::Done(value) => value,
+                Running::Waits(answer) => answer.await,
+            });
         }
         match step.run(&context.sessions).await {
             Ok(some) => answers.extend(some),

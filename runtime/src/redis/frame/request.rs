@@ -203,8 +203,8 @@ impl Parser {
 
     /// `*3\r\n`. All of these return `None` if bytes are missing, and whether a request is complete.
     fn count(&mut self, buffer: &mut BytesMut) -> Result<Option<bool>, ProtocolError> {
-        let Some(end) = self.line_end(buffer, ProtocolError::EndlessCount)? else { return Ok(None) };
-        let count = parse_integer(&buffer[1..end]).filter(|count| *count <= MAX_ARGUMENTS).ok_or(ProtocolError::Count)?;
+        let Some(count) = self.number(buffer, ProtocolError::EndlessCount)? else { return Ok(None) };
+        let count = count.filter(|count| *count <= MAX_ARGUMENTS).ok_or(ProtocolError::Count)?;
         match u32::try_from(count) {
             Ok(left) if left > 0 => self.state = State::Length { left },
             // As in Redis: a request of nothing is no request, and not answered.
@@ -215,14 +215,13 @@ impl Parser {
 
     /// `$5\r\n`.
     fn length(&mut self, buffer: &mut BytesMut, left: u32) -> Result<Option<bool>, ProtocolError> {
-        let start = self.at;
-        match buffer.get(start) {
+        match buffer.get(self.at) {
             None => return Ok(None),
             Some(b'$') => {}
             Some(other) => return Err(ProtocolError::NoArgument(*other)),
         }
-        let Some(end) = self.line_end(buffer, ProtocolError::EndlessLength)? else { return Ok(None) };
-        let length = parse_integer(&buffer[start + 1..end]).and_then(|length| u64::try_from(length).ok());
+        let Some(length) = self.number(buffer, ProtocolError::EndlessLength)? else { return Ok(None) };
+        let length = length.and_then(|length| u64::try_from(length).ok());
         let length = length.filter(|length| *length <= MAX_DISCARDED).ok_or(ProtocolError::Length)?;
         self.state = State::Body { left, length };
         let request = self.at as u64 + length + 2;
@@ -279,6 +278,18 @@ impl Parser {
         Ok(Some(!self.arguments.is_empty()))
     }
 
+    /// The number after the mark at the begin of a line, if it is one; moves behind the line.
+    fn number(&mut self, buffer: &BytesMut, endless: ProtocolError) -> Result<Option<Option<i64>>, ProtocolError> {
+        let start = self.at + 1;
+        // Nearly all lines: a short number that is there as a whole.
+        if let Some((number, length)) = short_number(&buffer[start..]) {
+            self.at = start + length;
+            self.searched = self.at;
+            return Ok(Some(Some(number)));
+        }
+        Ok(self.line_end(buffer, endless)?.map(|end| parse_integer(&buffer[start..end])))
+    }
+
     /// Finds the line end and moves behind it; returns where the line's content ends.
     fn line_end(&mut self, buffer: &BytesMut, endless: ProtocolError) -> Result<Option<usize>, ProtocolError> {
         let Some(newline) = self.newline(buffer, endless)? else { return Ok(None) };
@@ -318,6 +329,21 @@ impl Parser {
         buffer.advance(std::mem::take(&mut self.at));
         self.searched = 0;
     }
+}
+
+/// A number of up to seven digits with a line end behind it, and how many bytes that is; `None` for whatever needs a closer look.
+fn short_number(line: &[u8]) -> Option<(i64, usize)> {
+    let mut number = 0;
+    for (length, byte) in line.iter().enumerate().take(8) {
+        match byte {
+            b'0'..=b'9' => number = number * 10 + i64::from(byte - b'0'),
+            b'\r' if length > 0 && (line[0] != b'0' || length == 1) && line.get(length + 1) == Some(&b'\n') => {
+                return Some((number, length + 2));
+            }
+            _ => return None,
+        }
+    }
+    None
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ pub struct World {
     net: u8,
     port: u16,
     copies: u8,
+    threads: Option<u8>,
     starts: u32,
 }
 
@@ -53,12 +54,24 @@ impl World {
     /// # Errors
     /// When it cannot be started, or does not settle.
     pub async fn start(members: u8, copies: u8, ways: Ways) -> anyhow::Result<Self> {
+        Self::start_with(members, copies, ways, None).await
+    }
+
+    /// One member by itself, which serves its clients on so many threads.
+    ///
+    /// # Errors
+    /// When it cannot be started, or does not settle.
+    pub async fn single(threads: u8) -> anyhow::Result<Self> {
+        Self::start_with(1, 0, Ways::Direct, Some(threads)).await
+    }
+
+    async fn start_with(members: u8, copies: u8, ways: Ways, threads: Option<u8>) -> anyhow::Result<Self> {
         // Several of these may run on one machine.
         let net = 86 + (std::process::id() % 100) as u8;
         let port = free_port(&(0..PLACES).map(|id| ip(net, id)).collect::<Vec<_>>())?;
         let api = ApiServer::start().await?;
-        let mut world =
-            Self { members: BTreeMap::new(), api, name_servers: BTreeMap::new(), cables: BTreeMap::new(), net, port, copies, starts: 0 };
+        let (none, name_servers, cables) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut world = Self { members: none, api, name_servers, cables, net, port, copies, threads, starts: 0 };
         for from in 0..PLACES {
             world.connect(from, ways).await?;
         }
@@ -105,6 +118,7 @@ impl World {
             api_server: self.cables.get(&(id, None)).map_or(self.api.address, |cable| cable.address),
             name_server: self.name_servers.get(&id).context("no such place")?.address,
             copies: self.copies,
+            threads: self.threads,
         };
         self.members.insert(id, Member::start(&binary()?, &pod, surroundings)?);
         Ok(())
