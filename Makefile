@@ -8,8 +8,9 @@
 #   make nemesis faults on a real Kubernetes on this machine, one after another and two at once, under clients whose whole history
 #                is judged, for MINUTES=10; SEED=7 does the same again; BREAK=AnswerWithoutLease breaks a rule, which has to be noticed
 #   make sim     schedules of faults against the replication rules, for SECONDS=60
-#   make bench   what the replication costs and reaches on this machine, beside Redis (docs/performance.md); ONLY=replication,
-#                parts of it by ARGS="--part writes,growth,failover,million", a short run by ARGS=--quick
+#   make bench   what Holdfast costs and reaches on this machine, beside Redis (docs/performance.md); ONLY=replication or
+#                ONLY=redis, parts of them by ARGS="--part writes,growth,failover,million" or "--part commands,scaling,memory",
+#                a short run by ARGS=--quick
 #   make conformance
 #                the suites of real session libraries, from their registries, against a cluster of three members, and each library
 #                while members are killed (docs/conformance.md); ONLY=django,redis-py, by MEMBERS=0,1,2,turn or redis, to compare

@@ -3,6 +3,8 @@
 
 mod client;
 mod machine;
+mod part;
+mod redis;
 mod redis_pair;
 mod replication;
 mod report;
@@ -11,8 +13,9 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
+use tokio::runtime::Runtime;
 
-use replication::Part;
+use part::{Part, Subject};
 use report::Report;
 
 /// What Holdfast costs and reaches on this machine.
@@ -21,36 +24,52 @@ struct Cli {
     /// What to measure; everything if not set.
     #[arg(long)]
     only: Option<Subject>,
-    /// Only these parts of the replication's benchmark.
+    /// Only these parts of it.
     #[arg(long, value_enum, value_delimiter = ',')]
     part: Vec<Part>,
     /// A short run, to see that it works; its numbers say little.
     #[arg(long)]
     quick: bool,
-    /// Where the results go as JSON.
-    #[arg(long, default_value = "target/bench/replication.json")]
+    /// The folder for the results as JSON, one file for each subject.
+    #[arg(long, default_value = "target/bench")]
     json: PathBuf,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Subject {
-    /// The runtimes among themselves.
-    Replication,
+impl Cli {
+    fn parts(&self, subject: Subject) -> Vec<Part> {
+        let is_asked = |part: &Part| self.part.is_empty() || self.part.contains(part);
+        let is_included = |part: &Part| part.subject() == subject && self.only.is_none_or(|only| only == subject);
+        Part::value_variants().iter().copied().filter(is_asked).filter(is_included).collect()
+    }
 }
 
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
-    // The only subject there is, so far.
-    let Subject::Replication = cli.only.unwrap_or(Subject::Replication);
-    let parts = if cli.part.is_empty() { Part::value_variants().to_vec() } else { cli.part };
-    let mut report = Report::new(machine::facts());
-    // What runs beside the measured processes needs little; the load comes from threads of its own.
+    // What runs beside the measured processes needs little; the load comes from threads and processes of its own.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot start tokio")?;
-    let outcome = runtime.block_on(replication::run(&parts, cli.quick, &mut report));
+    let mut not_reached = 0;
+    for subject in Subject::value_variants() {
+        let parts = cli.parts(*subject);
+        if !parts.is_empty() {
+            not_reached += measure(&cli, *subject, &parts, &runtime)?;
+        }
+    }
+    println!("\nmake bench: done; {not_reached} targets not reached; all numbers are in {}", cli.json.display());
+    Ok(())
+}
+
+/// Measures these parts of a subject, and returns how many targets were not reached.
+fn measure(cli: &Cli, subject: Subject, parts: &[Part], runtime: &Runtime) -> anyhow::Result<usize> {
+    let mut report = Report::new(machine::facts());
+    let outcome = runtime.block_on(async {
+        for part in parts {
+            part.run(cli.quick, &mut report).await?;
+        }
+        anyhow::Ok(())
+    });
     report.detail("loadAfter", machine::load().into());
-    report.save(&cli.json)?;
+    report.save(&cli.json.join(format!("{}.json", subject.name())))?;
     report.print();
     outcome?;
-    println!("\nmake bench: done; {} targets not reached; all numbers are in {}", report.not_reached(), cli.json.display());
-    Ok(())
+    Ok(report.not_reached())
 }

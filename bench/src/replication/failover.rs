@@ -19,7 +19,7 @@ const MEMBERS: u8 = 3;
 /// The runtime's own default.
 const FAILURE_TIMEOUT: Duration = Duration::from_secs(2);
 
-pub(super) async fn run(quick: bool, report: &mut Report) -> anyhow::Result<()> {
+pub(crate) async fn run(quick: bool, report: &mut Report) -> anyhow::Result<()> {
     let times = if quick { 2 } else { 30 };
     for (how, target) in [(Loss::Killed, 0.3), (Loss::Cut, FAILURE_TIMEOUT.as_secs_f64() + 0.5)] {
         let mut step = Progress::default().step(format!("Time until orphaned sessions answer, {}", how.name()));

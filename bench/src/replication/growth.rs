@@ -25,7 +25,7 @@ const ROUNDS: usize = 5;
 /// Commands between two ticks: as at 10,000 a second.
 const AT_A_TICK: usize = 200;
 
-pub(super) fn run(quick: bool, report: &mut Report) -> anyhow::Result<()> {
+pub(crate) fn run(quick: bool, report: &mut Report) -> anyhow::Result<()> {
     let mut step = Progress::default().step("Costs as the cluster grows");
     let sessions = if quick { 500 } else { 5_000 };
     for members in MEMBERS {

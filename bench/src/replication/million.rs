@@ -37,7 +37,7 @@ const PHASES: [&str; 3] = ["nothing else happens", "a fourth member joins", "a m
 
 const PART: &str = "1 KiB sessions on 3 members, 1 copy";
 
-pub(super) async fn run(quick: bool, report: &mut Report) -> anyhow::Result<()> {
+pub(crate) async fn run(quick: bool, report: &mut Report) -> anyhow::Result<()> {
     let sessions = if quick { 30_000 } else { 1_000_000 };
     let mut step = Progress::default().step(format!("{sessions} sessions"));
     let mut world = World::start(MEMBERS, 1, Ways::Direct).await?;

@@ -42,7 +42,7 @@ struct Round {
 /// All rounds of one contender with one number of connections, by block.
 type Blocks = Vec<[Round; 2]>;
 
-pub(super) async fn run(quick: bool, report: &mut Report) -> anyhow::Result<()> {
+pub(crate) async fn run(quick: bool, report: &mut Report) -> anyhow::Result<()> {
     let step = Progress::default().step("Synchronous writes beside Redis");
     let mut world = World::start(2, 1, Ways::Direct).await?;
     let pair = RedisPair::start().await?;
