@@ -27,6 +27,8 @@ impl Engine {
         let Some(change) = change else {
             record.foreign = None;
             self.reply(request, reply);
+            // The same content again is told, too.
+            self.notice(key, notices.into_list());
             return true;
         };
         let growth = value::growth(record.value.as_ref(), &change);

@@ -96,3 +96,15 @@ fn what_is_wanted_is_told_to_members_that_come_later_and_is_over_with_its_member
     assert_eq!(cluster.ask(1, "s", Command::Delete), Reply::Int(1));
     assert!(noticed(&mut cluster, 0).is_empty());
 }
+
+#[test]
+fn what_is_set_to_what_it_is_already_is_noticed_as_well() {
+    for members in [1, 3] {
+        let mut cluster = Cluster::settled(members, &[]);
+        want(&mut cluster, 0, &[NoticeClass::String]);
+        for _ in 0..4 {
+            assert_eq!(cluster.ask(0, "s", set("x")), Reply::Ok);
+        }
+        assert_eq!(noticed(&mut cluster, 0), vec![(Bytes::from_static(b"s"), Notice::Set); 4], "{members} members");
+    }
+}
