@@ -64,6 +64,8 @@ pub enum Guard {
     Unchanged(u128),
     /// It is a string of exactly these bytes: whoever holds a lock knows its token.
     Equals(Bytes),
+    /// It is there, whatever it is.
+    Present,
 }
 
 /// A part of a sorted set.

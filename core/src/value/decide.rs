@@ -128,6 +128,7 @@ fn joined(mut changes: Vec<Change>) -> Option<Change> {
 fn holds(value: Option<&Value>, guard: &Guard) -> Result<bool, CommandError> {
     match guard {
         Guard::None => Ok(true),
+        Guard::Present => Ok(value.is_some()),
         Guard::Unchanged(expected) => Ok(fingerprint(value) == *expected),
         Guard::Equals(expected) => strings::of(value).map(|bytes| bytes == Some(expected)),
     }

@@ -10,6 +10,7 @@ use super::clients::{Client, Clients};
 use super::command::commands;
 use super::notify::Notify;
 use super::output::Pool;
+use super::script::{Registry, Workers};
 use super::server::Settings;
 use super::subscriptions::Subscriptions;
 
@@ -29,6 +30,10 @@ pub(crate) struct Front {
     pub(crate) clients: Clients,
     /// Memory for replies that wait to be read.
     pub(crate) pool: Pool,
+    /// The scripts that clients have sent.
+    pub(crate) scripts: Registry,
+    /// Where scripts run.
+    pub(crate) workers: Workers,
     /// Who listens to what is published.
     pub(crate) subscriptions: Subscriptions,
     /// What they are told of what happens to keys.
@@ -45,6 +50,8 @@ impl Front {
             started: Instant::now(),
             run_id: format!("{:032x}{:08x}", rand::random::<u128>(), rand::random::<u32>()),
             pool: Pool::default(),
+            scripts: Registry::default(),
+            workers: Workers::default(),
             subscriptions: Subscriptions::default(),
             notify: Notify::default(),
             statistics: Statistics::new(),

@@ -11,6 +11,7 @@ mod context;
 mod frame;
 mod notify;
 mod output;
+mod script;
 mod server;
 mod subscriptions;
 mod tally;
@@ -24,6 +25,7 @@ use tokio::sync::broadcast;
 use crate::broadcast::Broadcast;
 pub use crate::session::Begun;
 
+pub(crate) use context::REDIS_VERSION;
 pub use server::{Server, ServerError, Settings};
 
 /// The longest key, in bytes. Names of sessions are far shorter; the limit bounds a page of a scan, and what is kept beside the values.

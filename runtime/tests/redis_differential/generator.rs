@@ -43,11 +43,11 @@ impl Generator {
 }
 
 impl Generator {
-    fn key(&mut self) -> Vec<u8> {
+    pub(crate) fn key(&mut self) -> Vec<u8> {
         self.random.pick::<&[u8]>(&[b"a", b"b", b"c", b"sess:1", b"sess:2", b"", b"\x00\xff\r\n"]).to_vec()
     }
 
-    fn word(&mut self) -> Vec<u8> {
+    pub(crate) fn word(&mut self) -> Vec<u8> {
         self.random.pick::<&[u8]>(&[b"", b"x", b"value", b"12", b"\r\n\x00\x80", b"get", b"NX", b"a longer value, with spaces"]).to_vec()
     }
 
@@ -56,7 +56,7 @@ impl Generator {
     }
 
     /// A time to live that ends long after this test, or has ended, or is none.
-    fn time(&mut self, millis: bool, absolute: bool) -> Vec<u8> {
+    pub(crate) fn time(&mut self, millis: bool, absolute: bool) -> Vec<u8> {
         if self.random.one_in(5) {
             let odd: [&[u8]; 12] = [
                 b"0",

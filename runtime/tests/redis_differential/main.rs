@@ -4,6 +4,7 @@
 mod generator;
 mod reference;
 mod same;
+mod scripts;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -72,6 +73,16 @@ fn is_end(words: &Words, reply: &[u8]) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_reply_is_that_of_redis() {
+    compare(Generator::command).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_reply_of_a_script_is_that_of_redis() {
+    compare(|generator| if generator.random.below(2) == 0 { scripts::command(generator) } else { generator.command() }).await;
+}
+
+/// Sends the same commands to both, and compares.
+async fn compare(mut next: impl FnMut(&mut Generator) -> Words) {
     let reference = Reference::start();
     let memory = Memory::new(1 << 20);
     let door = support::open(memory.clone(), Settings::default()).await;
@@ -91,7 +102,7 @@ async fn every_reply_is_that_of_redis() {
             let mut has_watched = false;
             for _ in 0..COMMANDS {
                 generator.in_transaction = queue.is_some();
-                let words = generator.command();
+                let words = next(&mut generator);
                 history += &format!("\n  {}", words.iter().map(|word| format!("\"{}\"", shown(word))).collect::<Vec<_>>().join(" "));
                 if words[0].eq_ignore_ascii_case(b"scan") && words.len() > 1 {
                     let (ours, theirs) = (scan(&mut ours, &words).await, scan(&mut theirs, &words).await);

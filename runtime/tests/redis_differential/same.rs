@@ -61,6 +61,8 @@ pub(crate) fn same(words: &Words, ours: &[u8], theirs: &[u8]) -> bool {
             let (ours, theirs) = (parts(ours), parts(theirs));
             ours.0 == theirs.0 && ours.1.iter().zip(&theirs.1).enumerate().all(|(at, (ours, theirs))| at == 7 || ours == theirs)
         }
+        // What is run natively has no line in which it went wrong.
+        b"eval" if ours.starts_with(b"-") => theirs.starts_with(&[ours.trim_ascii_end(), b" script: "].concat()),
         // We say what to do instead.
         b"select" => ours.starts_with(theirs.trim_ascii_end()),
         // The help lists what is served, the rest of the line is the same.

@@ -15,6 +15,7 @@ pub(super) const COMMANDS: &[Spec] = &[
     Spec::server("auth", -2, auth),
     Spec::server("ping", -1, ping),
     Spec::server("echo", 2, |args| Ok(Plan::Answer(Value::Bulk(args.bytes(1))))),
+    Spec::server("time", 1, time),
     Spec::server("select", 2, select),
     Spec::server("reset", 1, |_| Ok(Plan::Connection(Change::Reset))),
     Spec::server("quit", -1, |_| Ok(Plan::Last(Value::OK))),
@@ -83,6 +84,12 @@ fn ping(args: &Args<'_>) -> Result<Plan, Refusal> {
         2 => Ok(Plan::Ping(Some(args.bytes(1)))),
         _ => Err(Refusal::arity(args.name)),
     }
+}
+
+/// Seconds since 1970, and microseconds.
+fn time(args: &Args<'_>) -> Result<Plan, Refusal> {
+    let parts = [args.now / 1000, args.now % 1000 * 1000];
+    Ok(Plan::Answer(Value::Array(parts.map(|part| Value::Bulk(part.to_string().into())).to_vec())))
 }
 
 fn select(args: &Args<'_>) -> Result<Plan, Refusal> {

@@ -66,6 +66,7 @@ fn fields<S>(section: &str, counts: &Counts, context: &Context<S>) -> Vec<(&'sta
         ],
         "Clients" => vec![("connected_clients", front.clients.len().to_string()), ("maxclients", settings.max_clients.to_string())],
         "Memory" => vec![
+            ("number_of_cached_scripts", context.front.scripts.len().to_string()),
             ("used_memory", counts.load.bytes.to_string()),
             ("maxmemory", counts.load.budget.unwrap_or_default().to_string()),
             ("maxmemory_policy", "noeviction".into()),

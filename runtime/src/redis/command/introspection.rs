@@ -46,6 +46,7 @@ pub(super) fn help(command: &'static str, lines: &'static [&'static str]) -> Pla
     let title = match command {
         "CLIENT" => "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "CONFIG" => "CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "SCRIPT" => "SCRIPT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "PUBSUB" => "PUBSUB <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         _ => "COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     };

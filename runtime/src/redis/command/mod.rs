@@ -7,6 +7,7 @@ mod config;
 mod connection;
 mod expiry;
 mod hashes;
+mod in_script;
 mod info;
 mod introspection;
 mod keys;
@@ -15,6 +16,7 @@ mod many;
 mod number;
 mod pubsub;
 mod rename;
+mod scripts;
 mod sets;
 mod sorted_sets;
 mod strings;
@@ -27,10 +29,13 @@ use holdfast_core::{Command, Reply};
 
 use super::context::Context;
 use super::frame::{Request, Value};
+use super::script;
 use super::window::Access;
 use super::{Begun, Sessions};
 use args::{Args, Refusal};
+pub(crate) use in_script::{InScript, read_in_script};
 use many::Many;
+pub(crate) use scripts::no_script;
 pub(crate) use table::{Spec, commands};
 pub(crate) use transaction::Transaction;
 
@@ -63,6 +68,10 @@ pub(crate) enum Plan {
     Watch(Vec<Bytes>),
     /// It depends on none, and what was begun is called off.
     Unwatch,
+    /// A script.
+    Script(script::Call),
+    /// Which scripts there are.
+    Scripts(scripts::Action),
     /// A message for all who listen.
     Publish {
         /// Where.
@@ -107,7 +116,8 @@ impl Plan {
     fn into_parts(self) -> Result<Many, Box<Plan>> {
         match self {
             Plan::Answer(value) => Ok(Many::new(Vec::new(), |_| value)),
-            Plan::One { key, command, answer } => {
+            // A batch cannot be part of another one.
+            Plan::One { key, command, answer } if !matches!(command, Command::Batch { .. }) => {
                 let only = |replies: Vec<Reply>| answer(replies.into_iter().next().unwrap_or(Reply::Nil));
                 Ok(Many::new(vec![(key, command)], only))
             }
@@ -129,6 +139,7 @@ impl Plan {
         match self {
             Plan::Answer(_) | Plan::Ping(_) => Access::Nothing,
             Plan::One { key, .. } => Access::key(key),
+            Plan::Script(call) => call.access(),
             Plan::Exec(exec) => exec.access(),
             _ => Access::Everything,
         }
@@ -185,6 +196,8 @@ pub(crate) fn run<S: Sessions>(plan: Plan, context: &Context<S>) -> Running<'_> 
             context.client.state().watched.clear();
             Value::OK
         }
+        Plan::Script(call) => return Running::Waits(Box::pin(call.run(context))),
+        Plan::Scripts(action) => return Running::Waits(Box::pin(action.run(context))),
         Plan::Publish { channel, payload } => pubsub::publish(channel, payload, context),
         Plan::Subscription(change) => change.run(context),
         Plan::Subscribed(question) => question.run(context),
@@ -202,7 +215,7 @@ pub(crate) fn run<S: Sessions>(plan: Plan, context: &Context<S>) -> Running<'_> 
 }
 
 /// The answer of an owner as it is.
-fn plain(reply: Reply) -> Value {
+pub(crate) fn plain(reply: Reply) -> Value {
     match reply {
         Reply::Ok => Value::OK,
         Reply::Nil => Value::Null,

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use super::args::{Args, Refusal};
 use super::{
-    Plan, client, config, connection, expiry, hashes, info, introspection, keys, listing, pubsub, rename, sets, sorted_sets, strings,
-    transaction,
+    Plan, client, config, connection, expiry, hashes, info, introspection, keys, listing, pubsub, rename, scripts, sets, sorted_sets,
+    strings, transaction,
 };
 
 /// What a command is like, in the terms of `COMMAND INFO`.
@@ -85,7 +85,7 @@ impl Spec {
 }
 
 static TABLE: LazyLock<Vec<&'static Spec>> = LazyLock::new(|| {
-    let families: [&'static [Spec]; 15] = [
+    let families: [&'static [Spec]; 16] = [
         strings::COMMANDS,
         hashes::COMMANDS,
         sets::COMMANDS,
@@ -95,6 +95,7 @@ static TABLE: LazyLock<Vec<&'static Spec>> = LazyLock::new(|| {
         rename::COMMANDS,
         listing::COMMANDS,
         transaction::COMMANDS,
+        scripts::COMMANDS,
         pubsub::COMMANDS,
         connection::COMMANDS,
         client::COMMANDS,

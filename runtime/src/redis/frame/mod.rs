@@ -5,7 +5,7 @@ mod request;
 mod value;
 
 pub(crate) use request::{Incoming, Limits, Parser, ProtocolError, Request};
-pub(crate) use value::{Protocol, Value};
+pub(crate) use value::{Protocol, Value, double};
 
 /// A signed number as Redis reads it (its `string2ll`): no sign but `-`, no leading zero, nothing around it, within 64 bits.
 pub(crate) fn parse_integer(text: &[u8]) -> Option<i64> {

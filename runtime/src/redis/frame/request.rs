@@ -86,6 +86,11 @@ pub(crate) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// A request of these arguments: each from one place in `bytes` to another.
+    pub(crate) fn new(bytes: &'a [u8], arguments: &'a [(u32, u32)]) -> Request<'a> {
+        Request { bytes, arguments }
+    }
+
     /// The number of arguments, the name of the command included.
     pub(crate) fn len(&self) -> usize {
         self.arguments.len()

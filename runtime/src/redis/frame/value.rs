@@ -18,6 +18,8 @@ pub(crate) enum Protocol {
 pub(crate) enum Value {
     /// A short text of our own, such as `OK`.
     Status(&'static str),
+    /// A short text of a script.
+    Line(Bytes),
     /// Its first word is the kind of the error, `ERR` if there is nothing to tell apart.
     Error(Bytes),
     /// A number.
@@ -69,10 +71,13 @@ impl Value {
             }
             Value::Error(text) => {
                 out.put_u8(b'-');
-                // Errors repeat what the client sent, and a line end in it would begin another reply. As in Redis, one at the end goes.
+                // As in Redis, a line end at the end goes.
                 let end = text.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
-                out.extend(text[..end].iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
-                out.put_slice(b"\r\n");
+                one_line(out, &text[..end]);
+            }
+            Value::Line(text) => {
+                out.put_u8(b'+');
+                one_line(out, text);
             }
             Value::Int(number) => {
                 out.put_u8(b':');
@@ -156,7 +161,7 @@ impl Value {
 }
 
 /// As C's `%.17g` writes it, which Redis uses; whole numbers without a point.
-fn double(number: f64) -> String {
+pub(crate) fn double(number: f64) -> String {
     if number.is_infinite() {
         return if number > 0.0 { "inf".into() } else { "-inf".into() };
     }
@@ -176,6 +181,12 @@ fn double(number: f64) -> String {
     }
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{}e{sign}{:02}", trim(mantissa), exponent.abs())
+}
+
+/// What clients have sent is repeated in it, and a line end would begin another reply.
+fn one_line(out: &mut BytesMut, text: &[u8]) {
+    out.extend(text.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
+    out.put_slice(b"\r\n");
 }
 
 fn line(out: &mut BytesMut, bytes: &[u8]) {

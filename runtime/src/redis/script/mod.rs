@@ -1,0 +1,20 @@
+//! Scripts: those of well-known libraries are run natively, as one step at the owner of their key (`known`); all others as Lua (`lua`) on copies of what they
+//! read (`copies`), and what they write is one step, if the key has not changed meanwhile (`call`). `registry` has the scripts that clients have sent.
+
+mod call;
+mod copies;
+mod known;
+mod lua;
+mod registry;
+mod sha1;
+mod words;
+mod workers;
+
+pub(crate) use call::{Arguments, Call, compile};
+pub(crate) use known::Known;
+pub(crate) use registry::Registry;
+pub(crate) use sha1::Sha1;
+pub(crate) use workers::Workers;
+
+/// The longest script, in bytes.
+pub(crate) const MOST_TEXT: usize = 64 << 10;
