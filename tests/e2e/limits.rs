@@ -86,7 +86,7 @@ async fn set(door: &mut MultiplexedConnection, key: &str) -> Result<(), RedisErr
 /// Runs a command; an answer of several words comes as several.
 async fn ask(door: &mut MultiplexedConnection, words: &[&str]) -> Result<Vec<String>, RedisError> {
     let mut command = cmd(words[0]);
-    words[1..].iter().for_each(|word| drop(command.arg(*word)));
+    command.arg(&words[1..]);
     match command.query_async::<redis::Value>(door).await? {
         redis::Value::Okay => Ok(vec!["OK".to_owned()]),
         value => redis::from_redis_value(value).map_err(RedisError::from),
