@@ -8,6 +8,7 @@
 #   make nemesis faults on a real Kubernetes on this machine, one after another and two at once, under clients whose whole history
 #                is judged, for MINUTES=10; SEED=7 does the same again; BREAK=AnswerWithoutLease breaks a rule, which has to be noticed
 #   make sim     schedules of faults against the replication rules, for SECONDS=60
+#   make fuzz    bytes of hostile clients and members against the Redis front door and the wire format, for SECONDS=60
 #   make bench   what Holdfast costs and reaches on this machine, beside Redis (docs/performance.md); ONLY=replication or
 #                ONLY=redis, parts of them by ARGS="--part writes,growth,failover,million" or "--part commands,scaling,memory",
 #                a short run by ARGS=--quick
@@ -21,7 +22,7 @@ SHELL := bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help demo down test nemesis sim bench conformance images tools packages
+.PHONY: help demo down test nemesis sim fuzz bench conformance images tools packages
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -52,6 +53,11 @@ nemesis: tools
 
 sim: tools
 	@cargo run --quiet --profile sim --package holdfast-sim -- --seconds $(or $(SECONDS),60)
+
+fuzz: tools
+	@need() { command -v "$$1" >/dev/null || { echo "$$1 is missing: $$2" >&2; exit 1; }; }
+	need c++ "apt-get install build-essential"
+	fuzz/run.sh $(or $(SECONDS),60)
 
 bench: tools packages
 	@cargo build --quiet --release --package holdfast-runtime --package holdfast-bench

@@ -182,6 +182,7 @@ fn errors_of_2() -> Vec<CommandError> {
         CommandError::NotAScore,
         CommandError::OutOfMemory { bytes: 70_000, budget: 80_000 },
         CommandError::TooManySessions { limit: 9 },
+        CommandError::AnswerTooLarge { limit: 16_777_216 },
     ]
 }
 

@@ -9,6 +9,7 @@ pub mod admin;
 #[cfg(feature = "server")]
 pub mod announce;
 pub mod arbiter;
+pub mod begun;
 pub mod broadcast;
 mod clock;
 #[cfg(feature = "server")]

@@ -9,6 +9,7 @@ use holdfast_core::engine::NotTogether;
 use holdfast_core::{Command, CommandError, Reply, ScanPage};
 use tokio::sync::{broadcast, oneshot, watch};
 
+use crate::begun::Begun;
 use crate::broadcast::Broadcast;
 use crate::member::core::CoreHandle;
 #[cfg(feature = "server")]
@@ -136,15 +137,6 @@ impl redis::Sessions for SessionHandle {
             load: status.load,
         }
     }
-}
-
-/// A command that was begun.
-#[derive(Debug)]
-pub enum Begun<F> {
-    /// It had to wait for nobody.
-    Answered(Reply),
-    /// This is its answer.
-    Waits(F),
 }
 
 /// The answer to a submitted command, as a future. Dropping it does not take the command back.

@@ -165,6 +165,40 @@ async fn a_small_request_does_not_make_a_huge_answer() {
 }
 
 #[tokio::test]
+async fn a_transaction_of_few_bytes_does_not_make_a_huge_answer() {
+    let door = open(memory(), Settings::default()).await;
+    let mut client = Client::connect(door.address).await;
+    assert_eq!(client.ask(&[b"SET", b"k", &vec![b'x'; 1 << 20]]).await, b"+OK\r\n");
+    assert_eq!(client.ask(&[b"SET", b"l", &vec![b'x'; 1 << 20]]).await, b"+OK\r\n");
+    let before = resident();
+    for (commands, limit) in
+        [(&["GET k"][..], 20), (&["GET k", "GET l"], 40), (&["GET k", "PING", "GET l", "ECHO a"], 66), (&["CLIENT LIST"], 66)]
+    {
+        assert_eq!(client.tell("MULTI").await, "+OK\r\n");
+        let sent = commands.iter().flat_map(|line| request(&line.split(' ').map(str::as_bytes).collect::<Vec<_>>())).collect::<Vec<_>>();
+        for _ in 0..3000 / commands.len() {
+            client.send(&sent).await;
+            for _ in commands {
+                assert_eq!(client.reply().await, b"+QUEUED\r\n");
+            }
+        }
+        client.send(&request(&[b"EXEC"])).await;
+        let length = client.reply().await.len();
+        assert!(length < limit << 20, "{} MiB for {commands:?}", length >> 20);
+    }
+    // What is known before waits with the commands.
+    assert_eq!(client.tell("MULTI").await, "+OK\r\n");
+    client.send(&[&request(&[b"COMMAND"]).repeat(20_000)[..], &request(&[b"EXEC"])].concat()).await;
+    let mut last = Vec::new();
+    for _ in 0..=20_000 {
+        last = client.reply().await;
+    }
+    assert_eq!(last, b"-EXECABORT Transaction discarded because of previous errors.\r\n");
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 400 << 20, "{} MiB were taken", grown >> 20);
+}
+
+#[tokio::test]
 async fn a_refused_client_learns_why_although_it_is_still_sending() {
     let door = open(memory(), Settings::default()).await;
     let mut client = Client::connect(door.address).await;

@@ -148,4 +148,35 @@ pub enum CommandError {
         /// The limit.
         limit: u64,
     },
+    /// The replies of a batch would be too large together; what it writes is written.
+    #[error("ERR the values of a transaction are more than {limit} bytes: ask for fewer at a time")]
+    AnswerTooLarge {
+        /// The limit, in bytes.
+        limit: u64,
+    },
+}
+
+impl Reply {
+    /// About how much memory it takes, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        const EACH: usize = 32;
+        let content = match self {
+            Reply::Bytes(bytes) => bytes.len(),
+            Reply::Array(values) => values.iter().map(|value| EACH + value.as_ref().map_or(0, Bytes::len)).sum(),
+            Reply::Map(pairs) => pairs.iter().map(|(name, value)| 2 * EACH + name.len() + value.len()).sum(),
+            Reply::Scores(scores) => EACH * scores.len(),
+            Reply::Scored(entries) => entries.iter().map(|(member, _)| 2 * EACH + member.len()).sum(),
+            Reply::Image(image) => image.data.size() as usize + EACH * image.data.len(),
+            Reply::Batch(replies) => replies.iter().map(Reply::size).sum(),
+            Reply::Ok
+            | Reply::Nil
+            | Reply::Int(_)
+            | Reply::Type(_)
+            | Reply::Error(_)
+            | Reply::Refuted
+            | Reply::Fingerprint(_)
+            | Reply::Score(_) => 0,
+        };
+        EACH + content
+    }
 }

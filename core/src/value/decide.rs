@@ -6,6 +6,10 @@ use super::{Change, Data, Notices, Value, apply, hashes, lives, sets, sorted_set
 use crate::Millis;
 use crate::command::{Command, CommandError, Guard, Reply, ValueType};
 
+/// How large the replies of a batch are together, in bytes, when the next one may still be as large as a value. What is more is not told: a small request
+/// would make a huge answer, and one that no frame can hold.
+const BATCH_REPLIES: usize = 16 << 20;
+
 /// An answer, and what the command changes if anything.
 pub(super) type Decided = Result<(Reply, Option<Change>), CommandError>;
 
@@ -105,10 +109,23 @@ fn batch(
     let mut changes = Vec::new();
     // A copy from the first change on.
     let mut changed: Option<Option<Value>> = None;
+    let mut size = 0;
+    let too_large = || Reply::Error(CommandError::AnswerTooLarge { limit: BATCH_REPLIES as u64 });
     for command in commands {
+        let is_full = size > BATCH_REPLIES;
+        if is_full && command.is_read_only() {
+            replies.push(too_large());
+            continue;
+        }
         let current = changed.as_ref().map_or(value, Option::as_ref);
         let (reply, change) = decide_noticed(current, command, now, max_bytes, notices);
-        replies.push(reply);
+        match is_full && matches!(reply, Reply::Bytes(_)) {
+            true => replies.push(too_large()),
+            false => {
+                size += reply.size();
+                replies.push(reply);
+            }
+        }
         if let Some(change) = change {
             apply(changed.get_or_insert_with(|| value.cloned()), change.clone(), now);
             changes.push(change);

@@ -68,3 +68,20 @@ fn a_batch_in_a_batch_is_refused_before_it_is_sent_to_anybody() {
         assert_eq!(cluster.ask(at, &format!("s{n}"), nested()), Reply::Error(CommandError::NestedBatch));
     }
 }
+
+#[test]
+fn what_a_batch_writes_is_written_although_its_values_are_too_many_to_tell() {
+    let mut cluster = Cluster::settled(3, &[]);
+    let value = Bytes::from(vec![b'x'; 1 << 20]);
+    let commands = std::iter::once(Command::Append { value: value.clone() })
+        .chain(vec![Command::Get; 1000])
+        .chain([Command::Append { value: Bytes::new() }, Command::GetDel])
+        .collect();
+    let Reply::Batch(replies) = cluster.ask(1, "s", batch(Guard::None, commands)) else { panic!("no batch") };
+    let told = replies.iter().filter(|reply| matches!(reply, Reply::Bytes(_))).count();
+    assert!((16..20).contains(&told), "{told} MiB were told");
+    let untold = Reply::Error(CommandError::AnswerTooLarge { limit: 16 << 20 });
+    assert_eq!((&replies[0], &replies[1000]), (&Reply::Int(1 << 20), &untold));
+    assert_eq!(replies[1001..], [Reply::Int(1 << 20), untold]);
+    assert_eq!(cluster.ask(2, "s", Command::Exists), Reply::Int(0));
+}

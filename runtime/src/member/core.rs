@@ -21,11 +21,11 @@ use super::meters::{Meters, Started};
 use super::observe::Observer;
 use super::{MemberSettings, Question, Witness};
 use crate::arbiter::{Arbiter, Shown};
+use crate::begun::Begun;
 use crate::broadcast::{Broadcast, Teller, teller};
 use crate::clock::Clock;
 use crate::links::{ConnHandle, LinkEvent, Links};
 use crate::proof::Prover;
-use crate::session::Begun;
 use crate::status::Status;
 
 /// How often metrics are brought up to date.

@@ -171,6 +171,7 @@ fn error_name(error: &CommandError) -> &'static str {
         CommandError::NotAScore => "not_a_score",
         CommandError::OutOfMemory { .. } => "out_of_memory",
         CommandError::TooManySessions { .. } => "too_many_sessions",
+        CommandError::AnswerTooLarge { .. } => "answer_too_large",
         CommandError::NestedBatch => "nested_batch",
     }
 }

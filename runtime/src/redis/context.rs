@@ -11,7 +11,7 @@ use super::command::commands;
 use super::notify::Notify;
 use super::output::Pool;
 use super::script::{Registry, Workers};
-use super::server::Settings;
+use super::settings::Settings;
 use super::subscriptions::Subscriptions;
 
 /// The Redis version whose replies and texts are served, and which is told to clients.

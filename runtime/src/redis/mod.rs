@@ -9,10 +9,15 @@ mod command;
 mod connection;
 mod context;
 mod frame;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod notify;
 mod output;
 mod script;
+// The fuzz targets, which are made of this folder, have no sockets.
+#[cfg(not(fuzzing))]
 mod server;
+mod settings;
 mod subscriptions;
 mod tally;
 mod window;
@@ -22,11 +27,13 @@ use holdfast_core::engine::{Load, NotTogether};
 use holdfast_core::{Command, CommandError, Reply, ScanPage};
 use tokio::sync::broadcast;
 
+pub use crate::begun::Begun;
 use crate::broadcast::Broadcast;
-pub use crate::session::Begun;
 
 pub(crate) use context::REDIS_VERSION;
-pub use server::{Server, ServerError, Settings};
+#[cfg(not(fuzzing))]
+pub use server::{Server, ServerError};
+pub use settings::Settings;
 
 /// The longest key, in bytes. Names of sessions are far shorter; the limit bounds a page of a scan, and what is kept beside the values.
 pub const MAX_KEY: usize = 16 << 10;

@@ -101,7 +101,7 @@ impl Drop for Output {
 
 #[cfg(test)]
 mod tests {
-    use super::super::server::Settings;
+    use super::super::settings::Settings;
     use super::*;
 
     fn output(front: &Arc<Front>, length: usize) -> Output {

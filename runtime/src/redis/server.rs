@@ -2,7 +2,7 @@
 //! order.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,11 +21,9 @@ use tracing::{info, warn};
 use super::Sessions;
 use super::connection::{self, Entered, linger};
 use super::context::{Context, Front};
+use super::settings::Settings;
 use crate::broadcast::Broadcast;
 use crate::socket::{EVERYBODY, Socket, SocketError};
-
-/// Redis' own default. An application has some dozen.
-const CLIENTS: usize = 10_000;
 
 /// How many clients beyond the limit are told so properly at the same time.
 const FAREWELLS: usize = 64;
@@ -35,39 +33,6 @@ const REST: Duration = Duration::from_millis(100);
 
 /// How long clients have to read their last replies at the end.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// What is served where.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The TCP address. There is no password: it has to be on loopback.
-    pub listen: SocketAddr,
-    /// The unix socket, if one is wanted.
-    pub socket: Option<PathBuf>,
-    /// The largest value of one session, in bytes.
-    pub max_bytes: u64,
-    /// The most connections, both ways together.
-    pub max_clients: usize,
-    /// The name of the SessionCluster, for `INFO`.
-    pub cluster: String,
-    /// Its namespace, for `INFO`.
-    pub namespace: String,
-    /// The name of this member, for `INFO`.
-    pub member: String,
-}
-
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 6379)),
-            socket: None,
-            max_bytes: 1 << 20,
-            max_clients: CLIENTS,
-            cluster: String::new(),
-            namespace: String::new(),
-            member: String::new(),
-        }
-    }
-}
 
 /// Why the front door cannot open.
 #[derive(Debug, Error)]

@@ -13,7 +13,7 @@ mod introspection;
 mod keys;
 mod listing;
 mod many;
-mod number;
+pub(super) mod number;
 mod pubsub;
 mod rename;
 mod scripts;

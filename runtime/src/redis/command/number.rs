@@ -8,7 +8,7 @@ use super::args::Refusal;
 const LONGEST: usize = 255;
 
 /// A number as C's `strtod` reads it, as a whole: decimal, hexadecimal or infinite.
-pub(super) fn score(text: &[u8]) -> Option<Score> {
+pub(crate) fn score(text: &[u8]) -> Option<Score> {
     let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= LONGEST && !text.is_empty())?;
     let (is_negative, digits) = match text.as_bytes()[0] {
         b'-' => (true, &text[1..]),

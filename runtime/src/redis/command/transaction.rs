@@ -10,7 +10,7 @@ use holdfast_core::engine::NotTogether;
 use holdfast_core::{Command, Guard, Reply};
 
 use super::args::{Args, Refusal};
-use super::many::{AT_ONCE, Many};
+use super::many::{AT_ONCE, Many, too_much};
 use super::table::Spec;
 use super::{Plan, Running, plain, run};
 use crate::redis::Sessions;
@@ -26,7 +26,7 @@ pub(super) const COMMANDS: &[Spec] = &[
     Spec::server("unwatch", 1, |_| Ok(Plan::Unwatch)),
 ];
 
-/// The most commands, and bytes of requests, that wait for their `EXEC`.
+/// The most commands that wait for their `EXEC`, and bytes of requests and of answers that are known already.
 const MOST_COMMANDS: usize = 65_536;
 const MOST_BYTES: usize = 64 << 20;
 
@@ -129,6 +129,11 @@ impl Transaction {
 
 impl Queue {
     fn push(&mut self, plan: Plan, bytes: usize) -> Plan {
+        let bytes = bytes
+            + match &plan {
+                Plan::Answer(value) => value.size(),
+                _ => 0,
+            };
         let refusal = match plan {
             Plan::Subscription(_) => Some("ERR Command not allowed inside a transaction".to_owned()),
             _ if self.plans.len() >= MOST_COMMANDS => Some(format!("ERR a transaction has at most {MOST_COMMANDS} commands")),
@@ -176,7 +181,7 @@ impl Exec {
             return refusal.into();
         }
         let mut step = KeyedStep { watched, commands: Vec::new() };
-        let mut answers = Vec::with_capacity(self.plans.len());
+        let mut answers = Answers::default();
         for plan in self.plans {
             let plan = match plan.into_parts() {
                 Ok(many) => {
@@ -195,12 +200,34 @@ impl Exec {
                 Running::Done(value) => value,
                 Running::Waits(answer) => answer.await,
             });
+            // Many of these wait for nothing, and other clients have their turn.
+            tokio::task::yield_now().await;
         }
         match step.run(&context.sessions).await {
             Ok(some) => answers.extend(some),
             Err(value) => return value,
         }
-        Value::Array(answers)
+        Value::Array(answers.values)
+    }
+}
+
+/// What a transaction answers. Beyond a limit the values are not told: what is asked for in few bytes may be a lot, many times over.
+#[derive(Default)]
+struct Answers {
+    values: Vec<Value>,
+    bytes: usize,
+}
+
+impl Answers {
+    fn push(&mut self, value: Value) {
+        let bytes = value.size();
+        let is_too_much = self.bytes + bytes > MOST_BYTES && bytes > size_of::<Value>();
+        self.bytes += if is_too_much { 0 } else { bytes };
+        self.values.push(if is_too_much { too_much() } else { value });
+    }
+
+    fn extend(&mut self, values: Vec<Value>) {
+        values.into_iter().for_each(|value| self.push(value));
     }
 }
 

@@ -62,6 +62,19 @@ impl Value {
         bytes.map_or(Value::Null, Value::Bulk)
     }
 
+    /// About how much memory it takes, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        let all = |values: &[Value]| values.iter().map(Value::size).sum::<usize>();
+        let content = match self {
+            Value::Error(bytes) | Value::Bulk(bytes) | Value::Line(bytes) => bytes.len(),
+            Value::Text(text) => text.len(),
+            Value::Array(values) | Value::Set(values) | Value::Push(values) | Value::Several(values) => all(values),
+            Value::Map(pairs) | Value::Pairs(pairs) => pairs.iter().map(|(first, second)| first.size() + second.size()).sum(),
+            Value::Status(_) | Value::Int(_) | Value::Null | Value::NullArray | Value::Double(_) => 0,
+        };
+        size_of::<Value>() + content
+    }
+
     /// Appends it to `out`.
     pub(crate) fn encode(&self, protocol: Protocol, out: &mut BytesMut) {
         match self {

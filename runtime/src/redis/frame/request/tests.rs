@@ -180,6 +180,38 @@ proptest! {
     }
 
     #[test]
+    fn a_pipeline_may_be_cut_anywhere(
+        sent in prop::collection::vec(prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 1..4), 1..12),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+    ) {
+        let sent: Vec<Vec<&[u8]>> = sent.iter().map(|words| words.iter().map(Vec::as_slice).collect()).collect();
+        let input = sent.iter().map(|words| request(words)).collect::<Vec<_>>().concat();
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(input.len())).collect();
+        cuts.sort_unstable();
+        prop_assert_eq!(feed(&input, &cuts).0, sent.iter().map(|sent| words(sent)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn lengths_that_promise_a_lot_take_nothing(
+        count in prop_oneof![1..=MAX_ARGUMENTS, any::<i64>()],
+        lengths in prop::collection::vec(prop_oneof![0..20_i64, 0..=MAX_DISCARDED as i64, any::<i64>()], 0..6),
+    ) {
+        let mut parser = Parser::new(Limits::new(64 << 20));
+        let mut buffer = BytesMut::from(format!("*{count}\r\n").as_bytes());
+        for length in lengths {
+            buffer.extend_from_slice(format!("${length}\r\n").as_bytes());
+            match length {
+                0..20 => buffer.extend_from_slice(&[&vec![b'x'; length as usize][..], b"\r\n"].concat()),
+                _ => break,
+            }
+        }
+        // Whether it is a request, a part of one, or none.
+        let _ = parser.next(&mut buffer).map(|incoming| incoming.is_some());
+        prop_assert!(parser.wanted(&buffer) <= 16 << 10);
+        prop_assert!(buffer.capacity() < 1 << 10 && parser.arguments.capacity() <= 8);
+    }
+
+    #[test]
     fn garbage_never_panics(input in prop::collection::vec(any::<u8>(), 0..2000)) {
         whole(&input);
     }
