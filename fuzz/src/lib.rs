@@ -57,8 +57,7 @@ pub fn pieces(input: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// All that a front door with nothing in it answers to `input`, which comes in these pieces. Time passes as soon as everybody waits.
 pub fn conversation<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime without sockets");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime without sockets");
     runtime.block_on(async {
         let (ours, theirs) = duplex(16 << 10);
         let (mut reader, mut writer) = split(ours);

@@ -125,6 +125,12 @@ pub struct Settings {
     /// On how many threads connections of the Redis protocol are served.
     #[arg(long, env = "HOLDFAST_THREADS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub threads: u8,
+    /// The file with the users of the Redis protocol and the SHA-256 of their passwords, a line `name:hash` each. Without it, nobody is asked for one.
+    #[arg(long, env = "HOLDFAST_REDIS_USERS_FILE")]
+    pub redis_users_file: Option<PathBuf>,
+    /// After how long a client of the Redis protocol that asks nothing is closed, in whole seconds; 0s is never.
+    #[arg(long, env = "HOLDFAST_REDIS_TIMEOUT", default_value = "0s", value_parser = parse_duration)]
+    pub redis_timeout: Duration,
     /// Where the other members connect to.
     #[arg(long, env = "HOLDFAST_REPLICATION_LISTEN", default_value = "0.0.0.0:4000")]
     pub replication_listen: SocketAddr,
@@ -328,6 +334,7 @@ impl Settings {
         if self.queue_bytes < 2 * self.max_bytes {
             return Err(ConfigError::QueueTooSmall { queue: self.queue_bytes, max: self.max_bytes });
         }
+        within("HOLDFAST_REDIS_TIMEOUT", self.redis_timeout, Duration::ZERO, 24 * 365 * hour)?;
         check_folder("HOLDFAST_REDIS_SOCKET", &self.redis_socket)?;
         check_folder("HOLDFAST_ADMIN_SOCKET", &self.admin_socket)?;
         check_folder("HOLDFAST_ADMIN_TOKEN_FILE", &self.admin_token_file)?;

@@ -21,7 +21,7 @@ use crate::thread::OwnThread;
 pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
     let settings = Settings { memory_bytes: settings.memory_bytes.or_else(memory::limit), ..settings };
     let config = settings.check()?;
-    let redis = redis::Server::bind(front_door(&config.settings)).await?;
+    let redis = redis::Server::bind(front_door(&config.settings).await?).await?;
     let more = (1..config.settings.threads).map(|n| OwnThread::start(&format!("redis-{n}"))).collect::<io::Result<Vec<_>>>();
     let more = more.context("cannot start the threads for connections of the Redis protocol")?;
     let redis = redis.across(more.iter().map(|thread| thread.handle().clone()).collect());
@@ -40,14 +40,20 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
     Ok(())
 }
 
-fn front_door(settings: &Settings) -> redis::Settings {
-    redis::Settings {
+async fn front_door(settings: &Settings) -> anyhow::Result<redis::Settings> {
+    let users = match &settings.redis_users_file {
+        Some(path) => Some(redis::Users::open(path).await.context("HOLDFAST_REDIS_USERS_FILE is not right")?),
+        None => None,
+    };
+    Ok(redis::Settings {
         listen: settings.redis_listen,
         socket: Some(settings.redis_socket.clone()),
         max_bytes: settings.max_bytes,
+        timeout: settings.redis_timeout.as_secs(),
+        users,
         cluster: settings.cluster.clone(),
         namespace: settings.namespace.clone(),
         member: settings.pod_name.clone(),
         ..redis::Settings::default()
-    }
+    })
 }

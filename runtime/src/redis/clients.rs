@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 
 use super::command::Spec;
 use super::frame::Protocol;
 use super::subscriptions::{Kind, Mailbox};
+use super::users::DEFAULT;
 
 /// All connections.
 #[derive(Debug)]
@@ -38,8 +40,20 @@ impl Clients {
         }
         open.last_id += 1;
         let id = open.last_id;
-        let (since, state, listening) = (Instant::now(), Mutex::default(), AtomicBool::new(false));
-        let client = Arc::new(Client { id, address, local, unix, since, state, listening, mailbox });
+        let client = Arc::new(Client {
+            id,
+            address,
+            local,
+            unix,
+            since: Instant::now(),
+            state: Mutex::default(),
+            listening: AtomicBool::new(false),
+            is_busy: AtomicBool::new(false),
+            is_quiet: AtomicBool::new(false),
+            seen: AtomicU64::new(0),
+            ended: CancellationToken::new(),
+            mailbox,
+        });
         open.clients.insert(client.id, client.clone());
         Some(client)
     }
@@ -53,17 +67,15 @@ impl Clients {
         lock(&self.open).clients.len()
     }
 
-    /// Those of `ids`, or all, one a line.
-    pub(crate) fn describe(&self, ids: Option<&[i64]>) -> String {
-        // Copied first: the lock is taken by every connection that begins or ends.
-        let clients: Vec<Arc<Client>> = match ids {
-            None => lock(&self.open).clients.values().cloned().collect(),
-            Some(ids) => {
-                let open = lock(&self.open);
-                ids.iter().filter_map(|id| open.clients.get(&u64::try_from(*id).ok()?)).cloned().collect()
-            }
-        };
-        clients.iter().map(|client| client.describe()).collect()
+    /// All of them, copied: the lock is taken by every connection that begins or ends.
+    pub(crate) fn all(&self) -> Vec<Arc<Client>> {
+        lock(&self.open).clients.values().cloned().collect()
+    }
+
+    /// Those with these numbers.
+    pub(crate) fn with_ids(&self, ids: &[i64]) -> Vec<Arc<Client>> {
+        let open = lock(&self.open);
+        ids.iter().filter_map(|id| open.clients.get(&u64::try_from(*id).ok()?)).cloned().collect()
     }
 }
 
@@ -72,13 +84,22 @@ impl Clients {
 pub(crate) struct Client {
     /// Its number, never used again.
     pub(crate) id: u64,
-    address: String,
-    local: String,
+    /// Where it comes from, and where to; the path of a unix socket with a 0 for both.
+    pub(crate) address: String,
+    pub(crate) local: String,
     unix: bool,
     since: Instant,
     /// Written by its own connection only, read by others for `CLIENT LIST`: a std::sync::Mutex, because nothing waits while holding it.
     state: Mutex<State>,
     listening: AtomicBool,
+    /// Something of it is being done, or waits to be read by it.
+    is_busy: AtomicBool,
+    /// It may not want a reply, so that its state has to be looked at.
+    is_quiet: AtomicBool,
+    /// When it sent something last, by the clock of the front door.
+    seen: AtomicU64,
+    /// It has to go.
+    pub(crate) ended: CancellationToken,
     /// What was published and waits for it.
     pub(crate) mailbox: Mailbox,
 }
@@ -86,7 +107,10 @@ pub(crate) struct Client {
 /// What a client has told of itself, and what it did last.
 #[derive(Debug, Default)]
 pub(crate) struct State {
+    /// Whom it has said to be, with the right password.
+    pub(crate) user: Option<String>,
     pub(crate) protocol: Protocol,
+    pub(crate) replies: Replies,
     pub(crate) name: Option<String>,
     pub(crate) library: Option<String>,
     pub(crate) library_version: Option<String>,
@@ -97,7 +121,24 @@ pub(crate) struct State {
     patterns: BTreeSet<Bytes>,
 }
 
+/// Which replies a client wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Replies {
+    /// All.
+    #[default]
+    On,
+    /// None.
+    Off,
+    /// All but the next one.
+    SkipNext,
+}
+
 impl State {
+    /// The user that it is taken for.
+    pub(crate) fn user(&self) -> &str {
+        self.user.as_deref().unwrap_or(DEFAULT)
+    }
+
     /// What it listens to.
     pub(crate) fn subscribed(&mut self, kind: Kind) -> &mut BTreeSet<Bytes> {
         match kind {
@@ -132,6 +173,45 @@ impl Client {
         self.state().last = Some((spec.name, came));
     }
 
+    /// Whether it wants the reply to the command that begins now.
+    pub(crate) fn wants_reply(&self) -> bool {
+        if !self.is_quiet.load(Relaxed) {
+            return true;
+        }
+        let mut state = self.state();
+        let wants = state.replies == Replies::On;
+        if state.replies == Replies::SkipNext {
+            state.replies = Replies::On;
+        }
+        wants
+    }
+
+    /// From now on it wants these replies.
+    pub(crate) fn set_replies(&self, replies: Replies) {
+        self.state().replies = replies;
+        self.is_quiet.store(replies != Replies::On, Relaxed);
+    }
+
+    /// It has sent something now.
+    pub(super) fn touch(&self, now: u64) {
+        self.seen.store(now, Relaxed);
+    }
+
+    pub(crate) fn set_busy(&self, is_busy: bool) {
+        self.is_busy.store(is_busy, Relaxed);
+    }
+
+    /// Since when it could have asked for something and did not; `None` if it waits itself.
+    pub(crate) fn idle_since(&self) -> Option<u64> {
+        let waits = self.is_busy.load(Relaxed) || self.is_listening();
+        (!waits).then(|| self.seen.load(Relaxed))
+    }
+
+    /// Ends its connection.
+    pub(crate) fn end(&self) {
+        self.ended.cancel();
+    }
+
     /// A line as `CLIENT LIST` has it, with those of Redis' fields that mean something here.
     pub(crate) fn describe(&self) -> String {
         let state = self.state();
@@ -140,7 +220,7 @@ impl Client {
         // Writing to a String cannot fail.
         let _ = writeln!(
             line,
-            "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub={} psub={} ssub=0 multi=-1 cmd={command} user=default redir=-1 resp={} \
+            "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub={} psub={} ssub=0 multi=-1 cmd={command} user={} redir=-1 resp={} \
              lib-name={} lib-ver={}",
             self.id,
             self.address,
@@ -155,6 +235,7 @@ impl Client {
             },
             state.channels.len(),
             state.patterns.len(),
+            state.user(),
             match state.protocol {
                 Protocol::Resp2 => 2,
                 Protocol::Resp3 => 3,
@@ -185,7 +266,7 @@ mod tests {
         clients.leave(&first);
         let second = clients.enter("c".into(), "b".into(), true, mailbox()).expect("there is a place again");
         assert_eq!((second.id, clients.len()), (2, 1));
-        assert_eq!(clients.describe(Some(&[1, -5])), "");
-        assert!(clients.describe(None).starts_with("id=2 addr=c laddr=b name= age=0 idle=0 flags=U db=0 "));
+        assert!(clients.with_ids(&[1, -5]).is_empty());
+        assert!(clients.all()[0].describe().starts_with("id=2 addr=c laddr=b name= age=0 idle=0 flags=U db=0 "));
     }
 }

@@ -72,7 +72,7 @@ where
     let mut output = Output::new(context.front.clone());
     let mut window = Window::new();
     let mut transaction = Transaction::default();
-    // What comes after a change of what it listens to depends on it.
+    // How the next request is read depends on the one before.
     let mut is_changing = false;
     let mut tally = Tally::default();
     let mut protocol = context.client.state().protocol;
@@ -81,6 +81,8 @@ where
     let mut ending = None;
     let mut progress = Instant::now();
     let mut stopped = pin!(shutdown.cancelled());
+    let mut killed = pin!(context.client.ended.cancelled());
+    let has_strangers = context.front.settings.users.is_some();
     loop {
         let mut hungry = false;
         let mut came = None;
@@ -88,20 +90,24 @@ where
             let (plan, bytes) = match next.take() {
                 Some(next) => next,
                 None if is_changing && !window.is_empty() => break,
-                None => match parser.next(&mut input) {
-                    Ok(Some(incoming)) => {
-                        let (plan, bytes) = read(incoming, context, &mut tally, came.get_or_insert_with(Moment::now));
-                        (transaction.admit(plan, bytes), bytes)
+                None => {
+                    let is_stranger = has_strangers && context.is_stranger();
+                    parser.set_stranger(is_stranger);
+                    match parser.next(&mut input) {
+                        Ok(Some(incoming)) => {
+                            let (plan, bytes) = read(incoming, is_stranger, context, &mut tally, came.get_or_insert_with(Moment::now));
+                            (transaction.admit(plan, bytes), bytes)
+                        }
+                        Ok(None) => {
+                            hungry = true;
+                            break;
+                        }
+                        Err(error) => (Plan::Refused(refusal(error)), 0),
                     }
-                    Ok(None) => {
-                        hungry = true;
-                        break;
-                    }
-                    Err(error) => (Plan::Refused(refusal(error)), 0),
-                },
+                }
             };
             let access = plan.access();
-            is_changing = matches!(plan, Plan::Subscription(_));
+            is_changing = plan.decides_what_follows();
             if !window.admits(access, bytes) {
                 next = Some((plan, bytes));
                 break;
@@ -119,7 +125,9 @@ where
                 // It may look at what is counted.
                 tally.tell(context);
             }
-            match command::run(plan, context) {
+            let is_wanted = context.client.wants_reply() || plan.is_always_answered();
+            let running = command::run(plan, context);
+            match if is_wanted { running } else { running.quietly() } {
                 Running::Done(value) if window.is_empty() => {
                     if output.is_empty() {
                         progress = came.map_or_else(Instant::now, |came| came.instant);
@@ -132,6 +140,10 @@ where
                 }
                 Running::Done(value) => window.push_done(access, bytes, value),
                 Running::Waits(command) => window.push(access, bytes, command),
+            }
+            if is_changing && context.client.ended.is_cancelled() {
+                // By itself: it still gets the answer.
+                ending = Some(Ending::Now);
             }
         }
         let mut moved = false;
@@ -190,6 +202,7 @@ where
         tally.tell(context);
         let waiting = !output.is_empty();
         let room = output.has_room();
+        context.client.set_busy(waiting || !window.is_empty());
         tokio::select! {
             biased;
             () = window.wait(), if !window.is_empty() && room => {}
@@ -207,9 +220,10 @@ where
             },
             read = reader.read_buf(&mut input), if more => match read {
                 Ok(0) => ending = Some(Ending::AfterThese),
-                Ok(_) => {}
+                Ok(_) => context.touch(),
                 Err(error) => return debug!(client = context.client.id, %error, "a client's connection broke"),
             },
+            () = &mut killed, if ending.is_none() => return debug!(client = context.client.id, "a client was closed"),
             () = &mut stopped, if ending.is_none() => ending = Some(Ending::AfterThese),
             // The timer is only made when it is needed.
             () = async { sleep_until(progress + STALLED).await }, if waiting => {
@@ -223,17 +237,17 @@ where
 }
 
 /// What to do about what came, and how large it is.
-fn read<S: Sessions>(incoming: Incoming<'_>, context: &Context<S>, tally: &mut Tally, came: &Moment) -> (Plan, usize) {
+fn read<S: Sessions>(incoming: Incoming<'_>, is_stranger: bool, context: &Context<S>, tally: &mut Tally, came: &Moment) -> (Plan, usize) {
     let error = match incoming {
-        Incoming::Request(request) => return (plan(&request, context, tally, came), request.size()),
+        Incoming::Request(request) => return (plan(&request, is_stranger, context, tally, came), request.size()),
         Incoming::TooLarge { size, one: true } => CommandError::TooLarge { size, limit: context.front.settings.max_bytes }.to_string(),
         Incoming::TooLarge { size, one: false } => format!("ERR request of {size} bytes or more is larger than what is served at once"),
     };
     (Plan::Rejected(Value::Error(error.into())), 0)
 }
 
-fn plan<S: Sessions>(request: &Request<'_>, context: &Context<S>, tally: &mut Tally, came: &Moment) -> Plan {
-    let (command, mut plan) = command::plan(request, came.since_1970);
+fn plan<S: Sessions>(request: &Request<'_>, is_stranger: bool, context: &Context<S>, tally: &mut Tally, came: &Moment) -> Plan {
+    let (command, mut plan) = command::plan(request, came.since_1970, is_stranger);
     if context.client.is_listening() && context.client.state().protocol == Protocol::Resp2 {
         plan = plan.while_listening(command.map(|(_, spec)| spec));
     }

@@ -1,7 +1,7 @@
 //! What all connections share, and what the commands of one connection see.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
@@ -38,6 +38,10 @@ pub(crate) struct Front {
     pub(crate) subscriptions: Subscriptions,
     /// What they are told of what happens to keys.
     pub(crate) notify: Notify,
+    /// After how many seconds a client that asks nothing is closed; 0 is never.
+    pub(crate) timeout: AtomicU64,
+    /// Seconds since the front door was opened, as far as idle clients are concerned.
+    pub(crate) clock: AtomicU64,
     /// For `INFO` and the metrics.
     pub(crate) statistics: Statistics,
 }
@@ -46,6 +50,8 @@ impl Front {
     pub(crate) fn new(settings: Settings) -> Front {
         Front {
             clients: Clients::new(settings.max_clients),
+            timeout: AtomicU64::new(settings.timeout),
+            clock: AtomicU64::new(0),
             settings,
             started: Instant::now(),
             run_id: format!("{:032x}{:08x}", rand::random::<u128>(), rand::random::<u32>()),
@@ -111,4 +117,16 @@ pub(crate) struct Context<S> {
     pub(crate) front: Arc<Front>,
     /// This connection.
     pub(crate) client: Arc<Client>,
+}
+
+impl<S> Context<S> {
+    /// Whether the client has to say first who it is.
+    pub(crate) fn is_stranger(&self) -> bool {
+        self.front.settings.users.is_some() && self.client.state().user.is_none()
+    }
+
+    /// The client has sent something.
+    pub(crate) fn touch(&self) {
+        self.client.touch(self.front.clock.load(Relaxed));
+    }
 }

@@ -11,6 +11,7 @@ mod context;
 mod frame;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod idle;
 mod notify;
 mod output;
 mod script;
@@ -20,6 +21,7 @@ mod server;
 mod settings;
 mod subscriptions;
 mod tally;
+mod users;
 mod window;
 
 use bytes::Bytes;
@@ -34,6 +36,7 @@ pub(crate) use context::REDIS_VERSION;
 #[cfg(not(fuzzing))]
 pub use server::{Server, ServerError};
 pub use settings::Settings;
+pub use users::{Users, UsersError};
 
 /// The longest key, in bytes. Names of sessions are far shorter; the limit bounds a page of a scan, and what is kept beside the values.
 pub const MAX_KEY: usize = 16 << 10;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -21,7 +22,8 @@ use tracing::{info, warn};
 use super::Sessions;
 use super::connection::{self, Entered, linger};
 use super::context::{Context, Front};
-use super::settings::Settings;
+use super::idle::close_idle;
+use super::settings::{KEEPALIVE, Settings};
 use crate::broadcast::Broadcast;
 use crate::socket::{EVERYBODY, Socket, SocketError};
 
@@ -98,6 +100,8 @@ impl Server {
         let Server { front, tcp, socket, threads } = self;
         info!(address = %front.settings.listen, socket = ?front.settings.socket, "the Redis protocol is served");
         let distributor = sessions.listen().map(|told| AbortOnDropHandle::new(tokio::spawn(distribute(told, front.clone()))));
+        let idle = AbortOnDropHandle::new(tokio::spawn(close_idle(front.clone())));
+        let users = AbortOnDropHandle::new(tokio::spawn(follow_users(front.clone())));
         let mut host = Host {
             sessions,
             front,
@@ -132,8 +136,22 @@ impl Server {
             );
             host.clients.shutdown().await;
         }
-        drop(distributor);
+        drop((distributor, idle, users));
     }
+}
+
+/// Closes the connections of users that are no more, or whose passwords have changed.
+async fn follow_users(front: Arc<Front>) {
+    let Some(users) = &front.settings.users else { return };
+    users
+        .keep_fresh(|may_stay| {
+            for client in front.clients.all() {
+                if client.state().user.as_deref().is_some_and(|user| !may_stay(user)) {
+                    client.end();
+                }
+            }
+        })
+        .await;
 }
 
 /// Hands what is told to many to the clients that listen.
@@ -176,6 +194,9 @@ impl<S: Sessions> Host<S> {
     fn welcome_tcp(&mut self, stream: TcpStream, peer: SocketAddr, shutdown: &CancellationToken) -> io::Result<()> {
         // Replies leave in one write each batch; without this the last part of a batch would wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
+        // A client whose machine is gone would stay for ever.
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3);
+        let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
         let local = stream.local_addr().unwrap_or(self.front.settings.listen);
         let stream = stream.into_std()?;
         self.welcome(move || Ok(TcpStream::from_std(stream)?.into_split()), peer.to_string(), local.to_string(), false, shutdown);

@@ -2,4 +2,5 @@
 //! server and name server.
 
 mod life;
+mod pipeline;
 mod refusals;

@@ -248,6 +248,8 @@ impl Generator {
             "config",
             "command",
             "nosuch",
+            "wait",
+            "acl",
             "reset",
         ]);
         let name = match name {
@@ -371,7 +373,31 @@ impl Generator {
                 }
             }
             "client" => {
-                let options: [&[&[u8]]; 12] = [
+                let options: [&[&[u8]]; 36] = [
+                    &[b"kill", b"1.2.3.4:5"],
+                    &[b"KILL", b"id", b"99999999"],
+                    &[b"kill", b"ID", b"0"],
+                    &[b"kill", b"id", b"x"],
+                    &[b"kill", b"type", b"replica", b"skipme", b"no"],
+                    &[b"kill", b"type", b"zz"],
+                    &[b"kill", b"addr", b"1.2.3.4:5", b"laddr", b"1.2.3.4:5"],
+                    &[b"kill", b"user", b"default", b"SKIPME", b"yes", b"id", b"99999999"],
+                    &[b"kill", b"user", b"zz"],
+                    &[b"kill", b"skipme", b"zz"],
+                    &[b"kill", b"id", b"1", b"zz"],
+                    &[b"kill", b"zz", b"1"],
+                    &[b"reply", b"ON"],
+                    &[b"reply", b"zz"],
+                    &[b"unblock", b"99999999"],
+                    &[b"unblock", b"99999999", b"error"],
+                    &[b"unblock", b"x", b"TIMEOUT"],
+                    &[b"unblock", b"x", b"zz"],
+                    &[b"tracking", b"off"],
+                    &[b"tracking", b"zz"],
+                    &[b"trackinginfo"],
+                    &[b"getredir"],
+                    &[b"list", b"type", b"replica"],
+                    &[b"list", b"id", b"99999999"],
                     &[b"getname"],
                     &[b"SETNAME", b"me"],
                     &[b"setname", b"not me"],
@@ -388,7 +414,16 @@ impl Generator {
                 words.extend(self.random.pick(&options).iter().map(|word| word.to_vec()));
             }
             "config" => {
-                let options: [&[&[u8]]; 7] = [
+                let options: [&[&[u8]]; 16] = [
+                    &[b"set", b"timeout", b"1000"],
+                    &[b"set", b"TIMEOUT", b"0"],
+                    &[b"set", b"timeout", b"x"],
+                    &[b"set", b"timeout", b"-1"],
+                    &[b"set", b"timeout", b"2147483648"],
+                    &[b"set", b"timeout", b"1", b"timeout", b"2"],
+                    &[b"set", b"timeout"],
+                    &[b"set", b"nosuch", b"1"],
+                    &[b"get", b"tcp-keepalive"],
                     &[b"GET", b"databases"],
                     &[b"get", b"SAVE"],
                     &[b"get", b"maxmemory-polic?"],
@@ -400,6 +435,11 @@ impl Generator {
                 words.extend(self.random.pick(&options).iter().map(|word| word.to_vec()));
             }
             "command" => words.push(self.random.pick::<&[u8]>(&[b"zz", b"a\r\nb"]).to_vec()),
+            "wait" => {
+                words.push(self.random.pick::<&[u8]>(&[b"0", b"x", b"9223372036854775808"]).to_vec());
+                words.push(self.random.pick::<&[u8]>(&[b"1", b"-1", b"x"]).to_vec());
+            }
+            "acl" => words.push(self.random.pick::<&[u8]>(&[b"WHOAMI", b"zz"]).to_vec()),
             "nosuch" => {
                 words[0] = self.random.pick::<&[u8]>(&[b"nosuch", b"", b"a\r\nb", b"a\x00b", b"\xff", &[b'x'; 200]]).to_vec();
                 (0..self.random.below(4))
@@ -412,8 +452,8 @@ impl Generator {
 
     /// Now and then an argument too few or too many, and letters of another case.
     fn spoil(&mut self, name: &str, mut words: Words) -> Words {
-        // These two have more subcommands in Redis, and with fewer arguments they list everything.
-        if self.random.one_in(12) && !matches!(name, "client" | "command" | "config" | "hello") {
+        // These have more subcommands in Redis, and with fewer arguments they list everything.
+        if self.random.one_in(12) && !matches!(name, "acl" | "client" | "command" | "config" | "hello") {
             if self.random.one_in(2) {
                 words.pop();
             } else {

@@ -5,6 +5,7 @@ mod generator;
 mod reference;
 mod same;
 mod scripts;
+mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -167,6 +168,9 @@ async fn what_is_typed_or_broken_is_answered_as_redis_does() {
         "POST / HTTP/1.1\r\nHost: x\r\n",
         "host: x\r\nPING\r\n",
         "quit now\r\nPING\r\n",
+        "CLIENT REPLY SKIP\r\nSET k 1\r\nGET k\r\nCLIENT REPLY OFF\r\nINCR k\r\nNOSUCH\r\nCLIENT REPLY SKIP\r\nINCR k\r\nINCR k\r\nCLIENT REPLY ON\r\nDEL k\r\n",
+        "CLIENT REPLY OFF\r\nPING\r\nRESET\r\nPING\r\n",
+        "CLIENT REPLY SKIP\r\nCLIENT REPLY ON\r\nCLIENT REPLY SKIP\r\nCLIENT REPLY SKIP\r\nPING\r\nPING\r\n",
         "get\r\n",
         "get a b\r\nset a\r\n",
     ]

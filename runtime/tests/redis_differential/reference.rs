@@ -13,12 +13,24 @@ pub(crate) struct Reference {
 
 impl Reference {
     pub(crate) fn start() -> Reference {
+        Reference::with(&[])
+    }
+
+    /// One that knows the users `default`, whose password is `secret`, and `shop`, with `other`.
+    pub(crate) fn with_users() -> Reference {
+        let users = ["default on >secret", "shop on >other"].map(|user| format!("--user {user} ~* &* +@all"));
+        let words: Vec<&str> = users.iter().flat_map(|user| user.split(' ')).collect();
+        Reference::with(&words)
+    }
+
+    fn with(more: &[&str]) -> Reference {
         let folder = tempfile::tempdir().expect("a folder");
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
         let process = Command::new("redis-server")
             .args(["--port", &free.port().to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--databases", "1"])
             .arg("--dir")
             .arg(folder.path())
+            .args(more)
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server of the 7.0 line has to be installed (apt-get install redis-server): `make test` does so");

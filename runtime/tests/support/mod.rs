@@ -6,7 +6,7 @@
 pub(crate) mod client;
 pub(crate) mod memory;
 
-use holdfast_runtime::redis::{Server, Sessions, Settings};
+use holdfast_runtime::redis::{Server, Sessions, Settings, Users};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -32,4 +32,14 @@ pub(crate) async fn open<S: Sessions>(sessions: S, settings: Settings) -> Door {
     let (address, shutdown) = (server.address(), CancellationToken::new());
     let task = tokio::spawn(server.run(sessions, shutdown.clone()));
     Door { address, shutdown, task }
+}
+
+/// The users `default`, whose password is `secret`, and `shop`, with `other`, and the folder with their file.
+pub(crate) async fn users() -> (Users, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("users");
+    let lines = "default:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\n\
+                 shop:d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa\n";
+    std::fs::write(&path, lines).expect("a file");
+    (Users::open(&path).await.expect("right"), folder)
 }

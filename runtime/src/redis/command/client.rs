@@ -1,6 +1,9 @@
-//! `CLIENT`: names of connections, and who is connected.
+//! `CLIENT`: names of connections, who is connected, and which replies are wanted. `filter` has which connections are meant by `LIST` and `KILL`.
+
+mod filter;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -9,8 +12,10 @@ use super::args::{Args, Refusal};
 use super::introspection::help;
 use super::table::Spec;
 use crate::redis::Sessions;
+use crate::redis::clients::{Client, Replies};
 use crate::redis::context::Context;
 use crate::redis::frame::{Value, parse_integer};
+use filter::{Filter, Kind};
 
 pub(super) const COMMANDS: &[Spec] = &[Spec::server("client", -2, |args| Err(Refusal::arity(args.name))).with(&[
     Spec::server("client|id", 2, |_| Ok(Plan::Client(Action::Id))),
@@ -19,6 +24,12 @@ pub(super) const COMMANDS: &[Spec] = &[Spec::server("client", -2, |args| Err(Ref
     Spec::server("client|setinfo", 4, set_info),
     Spec::server("client|info", 2, |_| Ok(Plan::Client(Action::Info))),
     Spec::server("client|list", -2, list),
+    Spec::server("client|kill", -3, filter::kill),
+    Spec::server("client|reply", 3, reply),
+    Spec::server("client|unblock", -3, unblock),
+    Spec::server("client|tracking", -3, tracking),
+    Spec::server("client|trackinginfo", 2, |_| Ok(Plan::Answer(tracking_info()))),
+    Spec::server("client|getredir", 2, |_| Ok(Plan::Answer(Value::Int(-1)))),
     Spec::server("client|no-evict", 3, switch),
     Spec::server("client|no-touch", 3, switch),
     Spec::server("client|help", 2, |_| Ok(help("CLIENT", HELP))),
@@ -27,20 +38,40 @@ pub(super) const COMMANDS: &[Spec] = &[Spec::server("client", -2, |args| Err(Ref
 const HELP: &[&str] = &[
     "GETNAME",
     "    Return the name of the current connection.",
+    "GETREDIR",
+    "    Return -1: tracking is not served.",
     "ID",
     "    Return the ID of the current connection.",
     "INFO",
     "    Return information about the current client connection.",
+    "KILL <ip:port>",
+    "    Kill connection made from <ip:port>.",
+    "KILL <option> <value> [<option> <value> [...]]",
+    "    Kill connections to this member. Options are:",
+    "    * ADDR (<ip:port>|<unixsocket>:0)",
+    "    * LADDR (<ip:port>|<unixsocket>:0)",
+    "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+    "    * USER <username>",
+    "    * SKIPME (YES|NO)",
+    "    * ID <client-id>",
     "LIST [TYPE (NORMAL|MASTER|REPLICA|PUBSUB) | ID <id> [<id> ...]]",
     "    Return information about client connections to this member.",
     "NO-EVICT (ON|OFF)",
     "    Accepted: no connection is ever evicted.",
     "NO-TOUCH (ON|OFF)",
     "    Accepted: no command changes when a session is evicted, because none is.",
+    "REPLY (ON|OFF|SKIP)",
+    "    Control the replies sent to the current connection.",
     "SETINFO (LIB-NAME|LIB-VER) <value>",
     "    Tell which client library this is.",
     "SETNAME <name>",
     "    Assign the name <name> to the current connection.",
+    "TRACKING OFF",
+    "    Accepted: tracking is not served.",
+    "TRACKINGINFO",
+    "    Report that tracking is off.",
+    "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+    "    Return 0: no command blocks.",
 ];
 
 /// The longest name, in bytes: it is kept as long as the connection.
@@ -60,8 +91,23 @@ pub(crate) enum Action {
     SetLibraryVersion(Option<String>),
     /// A line about it.
     Info,
-    /// Lines about all connections, or those with these numbers.
-    List(Option<Vec<i64>>),
+    /// Lines about all connections.
+    List(Option<Kind>),
+    /// Lines about those with these numbers.
+    ListIds(Vec<i64>),
+    /// Ends connections.
+    Kill {
+        /// Which.
+        filter: Filter,
+        /// Whether this one stays.
+        skips_me: bool,
+        /// Whether it is an error if there is none.
+        is_one: bool,
+    },
+    /// Which replies are wanted from now on.
+    Reply(Replies),
+    /// Who it is.
+    WhoAmI,
 }
 
 /// A name as it is kept, `None` for an empty one; `Err` if it would break the lines of `CLIENT LIST`.
@@ -93,36 +139,86 @@ fn set_info(args: &Args<'_>) -> Result<Plan, Refusal> {
 }
 
 fn list(args: &Args<'_>) -> Result<Plan, Refusal> {
-    let ids = match args.len() {
-        2 => None,
-        4 if args.is(2, "type") => match &args.get(3).to_ascii_lowercase()[..] {
-            b"normal" => None,
-            b"master" | b"replica" | b"slave" | b"pubsub" => Some(Vec::new()),
-            _ => return Err(Refusal::quoting("ERR Unknown client type '", args.get(3), "'")),
-        },
+    Ok(Plan::Client(match args.len() {
+        2 => Action::List(None),
+        4 if args.is(2, "type") => Action::List(Some(Kind::named(args.get(3))?)),
         4.. if args.is(2, "id") => {
             let id = |index| parse_integer(args.get(index)).ok_or(Refusal::fixed("ERR Invalid client ID"));
             // Each once: a line is far longer than a number.
             let ids: BTreeSet<i64> = (3..args.len()).map(id).collect::<Result<_, _>>()?;
-            Some(ids.into_iter().collect())
+            Action::ListIds(ids.into_iter().collect())
         }
         _ => return Err(Refusal::SYNTAX),
+    }))
+}
+
+fn reply(args: &Args<'_>) -> Result<Plan, Refusal> {
+    let replies = match &args.get(2).to_ascii_lowercase()[..] {
+        b"on" => Replies::On,
+        b"off" => Replies::Off,
+        b"skip" => Replies::SkipNext,
+        _ => return Err(Refusal::SYNTAX),
     };
-    Ok(Plan::Client(Action::List(ids)))
+    Ok(Plan::Client(Action::Reply(replies)))
+}
+
+/// No command blocks, so that there is nobody to unblock.
+fn unblock(args: &Args<'_>) -> Result<Plan, Refusal> {
+    match args.len() {
+        3 => {}
+        4 if args.is(3, "timeout") || args.is(3, "error") => {}
+        4 => return Err(Refusal::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
+        _ => return Err(Refusal::SYNTAX),
+    }
+    args.integer(2)?;
+    Ok(Plan::Answer(Value::Int(0)))
+}
+
+fn tracking(args: &Args<'_>) -> Result<Plan, Refusal> {
+    match args.len() {
+        3 if args.is(2, "off") => Ok(Plan::Answer(Value::OK)),
+        _ if args.is(2, "on") => Err(Refusal::fixed("ERR client tracking is not served: caches in clients would not be told of changes")),
+        _ => Err(Refusal::SYNTAX),
+    }
+}
+
+/// As Redis says it of a connection without tracking.
+fn tracking_info() -> Value {
+    Value::Map(vec![
+        (Value::fixed("flags"), Value::Set(vec![Value::fixed("off")])),
+        (Value::fixed("redirect"), Value::Int(-1)),
+        (Value::fixed("prefixes"), Value::Array(Vec::new())),
+    ])
 }
 
 fn switch(args: &Args<'_>) -> Result<Plan, Refusal> {
     if args.is(2, "on") || args.is(2, "off") { Ok(Plan::Answer(Value::OK)) } else { Err(Refusal::SYNTAX) }
 }
 
+fn lines(clients: impl IntoIterator<Item = Arc<Client>>) -> Value {
+    Value::Text(clients.into_iter().map(|client| client.describe()).collect())
+}
+
 impl Action {
     pub(super) fn run<S: Sessions>(self, context: &Context<S>) -> Value {
-        let client = &context.client;
+        let (client, clients) = (&context.client, &context.front.clients);
         match self {
             Action::Id => return Value::Int(client.id as i64),
             Action::GetName => return Value::bulk_or_null(client.state().name.clone().map(Bytes::from)),
             Action::Info => return Value::Text(client.describe()),
-            Action::List(ids) => return Value::Text(context.front.clients.describe(ids.as_deref())),
+            Action::List(kind) => return lines(clients.all().into_iter().filter(|client| kind.is_none_or(|kind| kind.is_of(client)))),
+            Action::ListIds(ids) => return lines(clients.with_ids(&ids)),
+            Action::Kill { filter, skips_me, is_one } => return filter.kill(skips_me, is_one, context),
+            Action::WhoAmI => return Value::Bulk(Bytes::from(client.state().user().to_owned())),
+            Action::Reply(replies) => {
+                let before = client.state().replies;
+                if (before, replies) != (Replies::Off, Replies::SkipNext) {
+                    client.set_replies(replies);
+                }
+                if replies != Replies::On {
+                    return Value::NOTHING;
+                }
+            }
             Action::SetName(name) => client.state().name = name,
             Action::SetLibrary(name) => client.state().library = name,
             Action::SetLibraryVersion(version) => client.state().library_version = version,

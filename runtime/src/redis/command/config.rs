@@ -1,4 +1,5 @@
-//! `CONFIG`: those of Redis' settings that have a true value here. Which keyspace notifications are wanted can be set; all else is as the SessionCluster says.
+//! `CONFIG`: those of Redis' settings that have a true value here. Which keyspace notifications are wanted, and when idle clients are closed,
+//! can be set; all else is as the SessionCluster says.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -11,8 +12,9 @@ use super::introspection::help;
 use super::table::Spec;
 use crate::redis::Sessions;
 use crate::redis::context::Context;
-use crate::redis::frame::Value;
+use crate::redis::frame::{Value, parse_integer};
 use crate::redis::notify::Invalid;
+use crate::redis::settings::KEEPALIVE;
 
 pub(super) const COMMANDS: &[Spec] = &[Spec::server("config", -2, |args| Err(Refusal::arity(args.name))).with(&[
     Spec::server("config|get", -3, get),
@@ -27,15 +29,18 @@ const HELP: &[&str] = &[
     "    Return parameters matching the glob-like <pattern> and their values.",
     "SET notify-keyspace-events <classes>",
     "    Set which keyspace notifications the clients of this member are told.",
+    "SET timeout <seconds>",
+    "    Set when clients of this member that ask nothing are closed, 0 for never.",
     "RESETSTAT",
     "    Reset statistics reported by the INFO command.",
 ];
 
 /// What can be set.
 const NOTIFY: &str = "notify-keyspace-events";
+const TIMEOUT: &str = "timeout";
 
 /// The settings that have a true value here.
-const SETTINGS: [&str; 12] = [
+const SETTINGS: [&str; 13] = [
     "appendonly",
     "bind",
     "databases",
@@ -45,10 +50,14 @@ const SETTINGS: [&str; 12] = [
     NOTIFY,
     "port",
     "save",
-    "timeout",
+    "tcp-keepalive",
+    TIMEOUT,
     "unixsocket",
     "unixsocketperm",
 ];
+
+/// The longest `timeout`, in seconds.
+const LONGEST: i64 = i32::MAX as i64;
 
 /// The most letters of a setting.
 const MOST_LETTERS: usize = 64;
@@ -60,8 +69,13 @@ const MOST_PATTERNS: usize = 64;
 pub(crate) enum Action {
     /// `GET` of the settings with these names.
     Get(Vec<Bytes>),
-    /// `SET` of the keyspace notifications that are wanted.
-    Notify(Bytes),
+    /// `SET`.
+    Set {
+        /// The keyspace notifications that are wanted.
+        notify: Option<Bytes>,
+        /// After how many seconds idle clients are closed.
+        timeout: Option<u64>,
+    },
     /// What was counted is forgotten.
     ResetStatistics,
 }
@@ -79,19 +93,31 @@ fn set(args: &Args<'_>) -> Result<Plan, Refusal> {
     if !args.len().is_multiple_of(2) {
         return Err(Refusal::arity(args.name));
     }
-    let mut wanted = None;
+    let (mut notify, mut timeout) = (None, None);
     for index in (2..args.len()).step_by(2) {
-        if args.is(index, NOTIFY) {
-            if wanted.replace(args.at_most(index + 1, "value", MOST_LETTERS)?).is_some() {
-                return Err(failed(NOTIFY.as_bytes(), "duplicate parameter"));
-            }
+        let is_again = if args.is(index, NOTIFY) {
+            notify.replace(args.at_most(index + 1, "value", MOST_LETTERS)?).is_some()
+        } else if args.is(index, TIMEOUT) {
+            timeout.replace(args.at_most(index + 1, "value", MOST_LETTERS)?).is_some()
         } else if SETTINGS.iter().any(|name| args.is(index, name)) {
             return Err(failed(args.get(index), "can't set immutable config"));
         } else {
             return Err(Refusal::quoting("ERR Unknown option or number of arguments for CONFIG SET - '", args.get(index), "'"));
+        };
+        if is_again {
+            return Err(failed(args.get(index), "duplicate parameter"));
         }
     }
-    Ok(Plan::Config(Action::Notify(wanted.ok_or(Refusal::SYNTAX)?)))
+    let timeout = timeout.map(|text| seconds(&text)).transpose()?;
+    Ok(Plan::Config(Action::Set { notify, timeout }))
+}
+
+fn seconds(text: &[u8]) -> Result<u64, Refusal> {
+    match parse_integer(text) {
+        None => Err(failed(TIMEOUT.as_bytes(), "argument couldn't be parsed into an integer")),
+        Some(number @ 0..=LONGEST) => Ok(number.unsigned_abs()),
+        Some(_) => Err(failed(TIMEOUT.as_bytes(), "argument must be between 0 and 2147483647 inclusive")),
+    }
 }
 
 fn failed(name: &[u8], why: &str) -> Refusal {
@@ -102,13 +128,17 @@ impl Action {
     pub(super) fn run<S: Sessions>(self, context: &Context<S>) -> Value {
         match self {
             Action::Get(patterns) => found(patterns, context),
-            Action::Notify(wanted) => match context.front.notify.set(&wanted) {
-                Ok(classes) => {
-                    context.sessions.want_notices(classes);
-                    Value::OK
+            Action::Set { notify, timeout } => {
+                match notify.map(|wanted| context.front.notify.set(&wanted)) {
+                    Some(Ok(classes)) => context.sessions.want_notices(classes),
+                    Some(Err(Invalid)) => return failed(NOTIFY.as_bytes(), "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.").into(),
+                    None => {}
                 }
-                Err(Invalid) => failed(NOTIFY.as_bytes(), "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.").into(),
-            },
+                if let Some(timeout) = timeout {
+                    context.front.timeout.store(timeout, Relaxed);
+                }
+                Value::OK
+            }
             Action::ResetStatistics => {
                 let statistics = &context.front.statistics;
                 for count in [&statistics.accepted, &statistics.rejected, &statistics.commands] {
@@ -135,8 +165,8 @@ fn values<S: Sessions>(context: &Context<S>) -> [String; SETTINGS.len()] {
         context.front.notify.text(),
         settings.listen.port().to_string(),
         String::new(),
-        // Idle connections are never closed.
-        "0".into(),
+        KEEPALIVE.as_secs().to_string(),
+        context.front.timeout.load(Relaxed).to_string(),
         socket.unwrap_or_default(),
         "777".into(),
     ]

@@ -7,21 +7,32 @@ use super::args::{Args, Refusal};
 use super::client::checked_name;
 use super::table::Spec;
 use crate::redis::Sessions;
+use crate::redis::clients::Replies;
 use crate::redis::context::{Context, REDIS_VERSION};
 use crate::redis::frame::{Protocol, Value, parse_integer};
+use crate::redis::users::{DEFAULT, Verdict};
 
 pub(super) const COMMANDS: &[Spec] = &[
-    Spec::server("hello", -1, hello),
-    Spec::server("auth", -2, auth),
+    Spec::server("hello", -1, hello).for_strangers(),
+    Spec::server("auth", -2, auth).for_strangers(),
     Spec::server("ping", -1, ping),
     Spec::server("echo", 2, |args| Ok(Plan::Answer(Value::Bulk(args.bytes(1))))),
     Spec::server("time", 1, time),
     Spec::server("select", 2, select),
-    Spec::server("reset", 1, |_| Ok(Plan::Connection(Change::Reset))),
-    Spec::server("quit", -1, |_| Ok(Plan::Last(Value::OK))),
+    Spec::server("reset", 1, |_| Ok(Plan::Connection(Change::Reset))).for_strangers(),
+    Spec::server("quit", -1, |_| Ok(Plan::Last(Value::OK))).for_strangers(),
 ];
 
+const STRANGE_HELLO: Refusal = Refusal::fixed(
+    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to \
+     authenticate the client and select the RESP protocol version at the same time",
+);
+
 const WRONG_PASSWORD: Refusal = Refusal::fixed("WRONGPASS invalid username-password pair or user is disabled.");
+const TOO_MANY_GUESSES: Refusal = Refusal::fixed("BUSY too many wrong passwords at the same time: try again");
+const NO_PASSWORDS: Refusal = Refusal::fixed(
+    "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
+);
 
 /// What a command changes about its connection.
 pub(crate) enum Change {
@@ -31,9 +42,28 @@ pub(crate) enum Change {
         protocol: Option<Protocol>,
         /// The name of the client: `Some(None)` takes it away.
         name: Option<Option<String>>,
+        /// Who it says to be.
+        credentials: Option<Credentials>,
     },
+    /// `AUTH`.
+    Auth(Credentials),
     /// `RESET`: as at its begin.
     Reset,
+}
+
+/// The answer to everything else before the client has said who it is.
+pub(super) fn stranger(name: &str) -> Refusal {
+    Refusal::fixed(match name {
+        "exec" => "EXECABORT Transaction discarded because of: NOAUTH Authentication required.",
+        _ => "NOAUTH Authentication required.",
+    })
+}
+
+/// Who a client says to be.
+pub(crate) struct Credentials {
+    /// The default user, if nobody is named.
+    user: Option<Bytes>,
+    password: Bytes,
 }
 
 fn hello(args: &Args<'_>) -> Result<Plan, Refusal> {
@@ -46,12 +76,12 @@ fn hello(args: &Args<'_>) -> Result<Plan, Refusal> {
             None => return Err(Refusal::fixed("ERR Protocol version is not an integer or out of range")),
         }),
     };
-    let mut name = None;
+    let (mut name, mut credentials) = (None, None);
     let mut index = 2;
     while index < args.len() {
         let more = args.len() - index - 1;
         if args.is(index, "auth") && more >= 2 {
-            check_user(args.get(index + 1))?;
+            credentials = Some(Credentials { user: Some(args.bytes(index + 1)), password: args.bytes(index + 2) });
             index += 3;
         } else if args.is(index, "setname") && more >= 1 {
             name = Some(checked_name(args.get(index + 1))?);
@@ -60,21 +90,37 @@ fn hello(args: &Args<'_>) -> Result<Plan, Refusal> {
             return Err(Refusal::quoting("ERR Syntax error in HELLO option '", args.get(index), "'"));
         }
     }
-    Ok(Plan::Connection(Change::Hello { protocol, name }))
-}
-
-/// There is no password: as in a Redis without one, its default user may give any.
-fn check_user(user: &[u8]) -> Result<(), Refusal> {
-    if user == b"default" { Ok(()) } else { Err(WRONG_PASSWORD) }
+    Ok(Plan::Connection(Change::Hello { protocol, name, credentials }))
 }
 
 fn auth(args: &Args<'_>) -> Result<Plan, Refusal> {
-    match args.len() {
-        2 => Err(Refusal::fixed(
-            "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
-        )),
-        3 => check_user(args.get(1)).map(|()| Plan::Answer(Value::OK)),
-        _ => Err(Refusal::SYNTAX),
+    let credentials = match args.len() {
+        2 => Credentials { user: None, password: args.bytes(1) },
+        3 => Credentials { user: Some(args.bytes(1)), password: args.bytes(2) },
+        _ => return Err(Refusal::SYNTAX),
+    };
+    Ok(Plan::Connection(Change::Auth(credentials)))
+}
+
+impl Credentials {
+    async fn check<S: Sessions>(self, context: &Context<S>) -> Result<(), Refusal> {
+        let user = self.user.as_deref().unwrap_or(DEFAULT.as_bytes());
+        let Some(users) = &context.front.settings.users else {
+            // As in a Redis without passwords, whose default user may give any.
+            return match &self.user {
+                None => Err(NO_PASSWORDS),
+                Some(_) if user == DEFAULT.as_bytes() => Ok(()),
+                Some(_) => Err(WRONG_PASSWORD),
+            };
+        };
+        match users.check(user, &self.password).await {
+            Verdict::Right => {
+                context.client.state().user = Some(String::from_utf8_lossy(user).into_owned());
+                Ok(())
+            }
+            Verdict::Wrong => Err(WRONG_PASSWORD),
+            Verdict::TooMany => Err(TOO_MANY_GUESSES),
+        }
     }
 }
 
@@ -104,21 +150,33 @@ fn select(args: &Args<'_>) -> Result<Plan, Refusal> {
 }
 
 impl Change {
-    pub(super) fn run<S: Sessions>(self, context: &Context<S>) -> Value {
+    pub(super) async fn run<S: Sessions>(self, context: &Context<S>) -> Value {
         match self {
-            Change::Hello { protocol, name } => {
-                let mut state = context.client.state();
-                if let Some(name) = name {
-                    state.name = name;
+            Change::Hello { protocol, name, credentials } => {
+                if let Some(credentials) = credentials
+                    && let Err(refusal) = credentials.check(context).await
+                {
+                    return refusal.into();
                 }
+                // As in Redis, also of a stranger, who is refused next.
+                if let Some(name) = name {
+                    context.client.state().name = name;
+                }
+                if context.is_stranger() {
+                    return STRANGE_HELLO.into();
+                }
+                let mut state = context.client.state();
                 if let Some(protocol) = protocol {
                     state.protocol = protocol;
                 }
                 greeting(context.client.id, state.protocol)
             }
+            Change::Auth(credentials) => credentials.check(context).await.map_or_else(Value::from, |()| Value::OK),
             Change::Reset => {
                 context.front.subscriptions.end(&context.client);
+                context.client.set_replies(Replies::On);
                 let mut state = context.client.state();
+                state.user = None;
                 state.protocol = Protocol::Resp2;
                 state.name = None;
                 state.watched.clear();

@@ -44,6 +44,7 @@ const HELP: &[&str] = &[
 /// The answer to `HELP` below `command`.
 pub(super) fn help(command: &'static str, lines: &'static [&'static str]) -> Plan {
     let title = match command {
+        "ACL" => "ACL <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "CLIENT" => "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "CONFIG" => "CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "SCRIPT" => "SCRIPT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",

@@ -1,6 +1,7 @@
 //! The commands that are served. Each family is a file, with the reading of the arguments (pure) and the running of what was read side by side.
 //! Texts of errors are those of Redis 7.0, which clients compare with.
 
+mod acl;
 mod args;
 mod client;
 mod config;
@@ -22,8 +23,10 @@ mod sorted_sets;
 mod strings;
 mod table;
 mod transaction;
+mod wait;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use holdfast_core::{Command, Reply};
 
@@ -89,6 +92,8 @@ pub(crate) enum Plan {
     Connection(connection::Change),
     /// What connections there are.
     Client(client::Action),
+    /// `WAIT`.
+    Wait,
     /// `INFO`.
     Info(info::Sections),
     /// `CONFIG`.
@@ -134,6 +139,16 @@ impl Plan {
         }
     }
 
+    /// Whether what the client sends next may be read otherwise, or not at all.
+    pub(crate) fn decides_what_follows(&self) -> bool {
+        matches!(self, Plan::Subscription(_) | Plan::Connection(_) | Plan::Client(_))
+    }
+
+    /// Whether its answer comes although the client wants none.
+    pub(crate) fn is_always_answered(&self) -> bool {
+        matches!(self, Plan::Client(client::Action::Reply(_))) || self.is_reset()
+    }
+
     /// What has to be finished before it may begin.
     pub(crate) fn access(&self) -> Access {
         match self {
@@ -146,8 +161,8 @@ impl Plan {
     }
 }
 
-/// Reads a request that came at `now`, in milliseconds since 1970. Returns where its command is in [`commands`], too.
-pub(crate) fn plan(request: &Request<'_>, now: i64) -> (Option<(usize, &'static Spec)>, Plan) {
+/// Reads a request that came at `now`, in milliseconds since 1970, of a client that has not said who it is if it is a stranger. Returns where its command is in [`commands`], too.
+pub(crate) fn plan(request: &Request<'_>, now: i64, is_stranger: bool) -> (Option<(usize, &'static Spec)>, Plan) {
     let name = request.get(0);
     let Some((index, command)) = table::find(name) else {
         // A browser, made to send a request here by a page that its user opened: the lines of its body would run as typed commands.
@@ -160,6 +175,7 @@ pub(crate) fn plan(request: &Request<'_>, now: i64) -> (Option<(usize, &'static 
     };
     let Some(spec) = spec else { return (None, Plan::Rejected(Refusal::unknown_subcommand(command, request).into())) };
     let plan = match spec.allows(request.len()) {
+        true if is_stranger && !spec.is_for_strangers() => Plan::Rejected(connection::stranger(spec.name).into()),
         true => (spec.parse)(&Args::new(request, spec.name, now)).unwrap_or_else(|refusal| Plan::Answer(refusal.into())),
         false if spec.name == "exec" => {
             let why = "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command";
@@ -176,6 +192,16 @@ pub(crate) enum Running<'a> {
     Done(Value),
     /// It goes on without being polled.
     Waits(BoxFuture<'a, Value>),
+}
+
+impl Running<'_> {
+    /// The same, and nobody is told.
+    pub(crate) fn quietly(self) -> Self {
+        match self {
+            Running::Done(_) => Running::Done(Value::NOTHING),
+            Running::Waits(answer) => Running::Waits(Box::pin(answer.map(|_| Value::NOTHING))),
+        }
+    }
 }
 
 /// Carries out what was read.
@@ -206,8 +232,9 @@ pub(crate) fn run<S: Sessions>(plan: Plan, context: &Context<S>) -> Running<'_> 
             pubsub::pong(text, protocol, context.client.is_listening())
         }
         Plan::Transaction(_) => unreachable!("the connection makes something else of it"),
-        Plan::Connection(change) => change.run(context),
+        Plan::Connection(change) => return Running::Waits(Box::pin(change.run(context))),
         Plan::Client(action) => action.run(context),
+        Plan::Wait => wait::copies(context),
         Plan::Info(sections) => sections.run(context),
         Plan::Config(action) => action.run(context),
         Plan::Drop => unreachable!("the connection ends instead of running it"),

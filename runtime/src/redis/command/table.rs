@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use super::args::{Args, Refusal};
 use super::{
-    Plan, client, config, connection, expiry, hashes, info, introspection, keys, listing, pubsub, rename, scripts, sets, sorted_sets,
-    strings, transaction,
+    Plan, acl, client, config, connection, expiry, hashes, info, introspection, keys, listing, pubsub, rename, scripts, sets, sorted_sets,
+    strings, transaction, wait,
 };
 
 /// What a command is like, in the terms of `COMMAND INFO`.
@@ -27,6 +27,7 @@ pub(crate) struct Spec {
 const READ: &[&str] = &["readonly", "fast"];
 const WRITE: &[&str] = &["write", "fast"];
 const SERVER: &[&str] = &["loading", "stale"];
+const FOR_STRANGERS: &[&str] = &["loading", "stale", "no_auth"];
 
 impl Spec {
     /// A command that reads the key after its name.
@@ -42,6 +43,11 @@ impl Spec {
     /// A command about the server or the connection.
     pub(super) const fn server(name: &'static str, arity: i64, parse: fn(&Args<'_>) -> Result<Plan, Refusal>) -> Spec {
         Spec { name, arity, flags: SERVER, keys: [0, 0, 0], parse, subcommands: &[] }
+    }
+
+    /// It may come before the client has said who it is.
+    pub(super) const fn for_strangers(self) -> Spec {
+        Spec { flags: FOR_STRANGERS, ..self }
     }
 
     /// All its arguments are keys.
@@ -77,6 +83,10 @@ impl Spec {
         self.subcommands.iter().find(|spec| spec.name.as_bytes()[self.name.len() + 1..].eq_ignore_ascii_case(name))
     }
 
+    pub(super) fn is_for_strangers(&self) -> bool {
+        self.flags == FOR_STRANGERS
+    }
+
     /// Whether it takes `count` arguments.
     pub(super) fn allows(&self, count: usize) -> bool {
         let count = count as i64;
@@ -85,7 +95,7 @@ impl Spec {
 }
 
 static TABLE: LazyLock<Vec<&'static Spec>> = LazyLock::new(|| {
-    let families: [&'static [Spec]; 16] = [
+    let families: [&'static [Spec]; 18] = [
         strings::COMMANDS,
         hashes::COMMANDS,
         sets::COMMANDS,
@@ -98,7 +108,9 @@ static TABLE: LazyLock<Vec<&'static Spec>> = LazyLock::new(|| {
         scripts::COMMANDS,
         pubsub::COMMANDS,
         connection::COMMANDS,
+        acl::COMMANDS,
         client::COMMANDS,
+        wait::COMMANDS,
         info::COMMANDS,
         config::COMMANDS,
         introspection::COMMANDS,

@@ -135,6 +135,8 @@ impl Queue {
                 _ => 0,
             };
         let refusal = match plan {
+            // Without a reply of its own, `EXEC` would have fewer than it says.
+            _ if plan.is_always_answered() => Some("ERR Command not allowed inside a transaction".to_owned()),
             Plan::Subscription(_) => Some("ERR Command not allowed inside a transaction".to_owned()),
             _ if self.plans.len() >= MOST_COMMANDS => Some(format!("ERR a transaction has at most {MOST_COMMANDS} commands")),
             _ if self.bytes + bytes > MOST_BYTES => Some(format!("ERR a transaction has at most {MOST_BYTES} bytes")),

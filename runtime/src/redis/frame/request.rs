@@ -15,6 +15,10 @@ const MAX_ARGUMENTS: i64 = 1 << 20;
 /// The largest argument that is read past, Redis' `proto-max-bulk-len`; and the largest request.
 const MAX_DISCARDED: u64 = 512 << 20;
 
+/// The most arguments, and the longest one, of a client that has not said who it is. As in Redis.
+const STRANGER_ARGUMENTS: i64 = 10;
+const STRANGER_LENGTH: u64 = 16 << 10;
+
 /// Room in a request beside the largest value: for keys, options, names of fields and the lengths between them.
 const ROOM: u64 = 1 << 20;
 
@@ -47,6 +51,12 @@ pub(crate) enum ProtocolError {
     /// Not a number of arguments, or more than are ever served.
     #[error("invalid multibulk length")]
     Count,
+    /// More arguments than a stranger may send.
+    #[error("unauthenticated multibulk length")]
+    StrangerCount,
+    /// A longer argument than a stranger may send.
+    #[error("unauthenticated bulk length")]
+    StrangerLength,
     /// Not a length, or longer than is ever read.
     #[error("invalid bulk length")]
     Length,
@@ -128,6 +138,8 @@ enum State {
 #[derive(Debug)]
 pub(crate) struct Parser {
     limits: Limits,
+    /// The client has not said who it is.
+    is_stranger: bool,
     state: State,
     /// How far the buffer has been read.
     at: usize,
@@ -146,7 +158,22 @@ pub(crate) struct Parser {
 impl Parser {
     /// A parser at the begin of a connection.
     pub(crate) fn new(limits: Limits) -> Parser {
-        Parser { limits, state: State::Start, at: 0, searched: 0, taken: 0, arguments: Vec::new(), line: Vec::new(), discarded: None }
+        Parser {
+            limits,
+            is_stranger: false,
+            state: State::Start,
+            at: 0,
+            searched: 0,
+            taken: 0,
+            arguments: Vec::new(),
+            line: Vec::new(),
+            discarded: None,
+        }
+    }
+
+    /// Whether the client has to say first who it is: then it may send what that takes, and little else.
+    pub(crate) fn set_stranger(&mut self, is_stranger: bool) {
+        self.is_stranger = is_stranger;
     }
 
     /// The next request in `buffer`; `None` if more bytes are needed, to be appended to it. Nobody else may take bytes from `buffer`: it still holds
@@ -210,6 +237,9 @@ impl Parser {
     fn count(&mut self, buffer: &mut BytesMut) -> Result<Option<bool>, ProtocolError> {
         let Some(count) = self.number(buffer, ProtocolError::EndlessCount)? else { return Ok(None) };
         let count = count.filter(|count| *count <= MAX_ARGUMENTS).ok_or(ProtocolError::Count)?;
+        if self.is_stranger && count > STRANGER_ARGUMENTS {
+            return Err(ProtocolError::StrangerCount);
+        }
         match u32::try_from(count) {
             Ok(left) if left > 0 => self.state = State::Length { left },
             // As in Redis: a request of nothing is no request, and not answered.
@@ -228,6 +258,9 @@ impl Parser {
         let Some(length) = self.number(buffer, ProtocolError::EndlessLength)? else { return Ok(None) };
         let length = length.and_then(|length| u64::try_from(length).ok());
         let length = length.filter(|length| *length <= MAX_DISCARDED).ok_or(ProtocolError::Length)?;
+        if self.is_stranger && length > STRANGER_LENGTH {
+            return Err(ProtocolError::StrangerLength);
+        }
         self.state = State::Body { left, length };
         let request = self.at as u64 + length + 2;
         if self.discarded.is_none() && request > self.limits.request {

@@ -52,6 +52,9 @@ impl Value {
     /// `+OK`.
     pub(crate) const OK: Value = Value::Status("OK");
 
+    /// No reply at all.
+    pub(crate) const NOTHING: Value = Value::Several(Vec::new());
+
     /// Bytes of our own.
     pub(crate) const fn fixed(text: &'static str) -> Value {
         Value::Bulk(Bytes::from_static(text.as_bytes()))

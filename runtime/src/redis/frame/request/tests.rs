@@ -85,6 +85,19 @@ fn what_is_not_the_protocol_is_told_apart() {
 }
 
 #[test]
+fn a_stranger_may_send_little() {
+    let read = |input: &[u8]| {
+        let mut parser = Parser::new(Limits::new(MAX_BYTES));
+        parser.set_stranger(true);
+        let mut buffer = BytesMut::from(input);
+        parser.next(&mut buffer).map(|incoming| incoming.is_some())
+    };
+    assert_eq!(read(b"*11\r\n"), Err(ProtocolError::StrangerCount));
+    assert_eq!(read(b"*1\r\n$16385\r\n"), Err(ProtocolError::StrangerLength));
+    assert_eq!(read(&request(&[&b"x".repeat(16 << 10)[..]; 10])), Ok(true));
+}
+
+#[test]
 fn a_large_argument_is_read_past_and_the_connection_goes_on() {
     let large = vec![b'x'; (MAX_BYTES + ROOM) as usize];
     let input = [request(&[b"SET", b"k", &large, b"EX", b"5"]), request(&[b"PING"])].concat();
