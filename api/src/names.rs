@@ -69,6 +69,10 @@ pub const TOKEN_KEY: &str = "token";
 pub const TOKEN_DIR: &str = "/etc/holdfast/admin";
 /// Directory where a member's certificate, its key and the authorities are mounted.
 pub const TLS_DIR: &str = "/etc/holdfast/tls";
+/// Directory where the users of the Redis protocol are mounted.
+pub const USERS_DIR: &str = "/etc/holdfast/redis";
+/// Key of the users in their Secret, and the file name it is mounted as.
+pub const USERS_KEY: &str = "users";
 /// Key of a member's certificate in its Secret, and the file name it is mounted as.
 pub const CERTIFICATE_KEY: &str = "tls.crt";
 /// Key of the private key that belongs to it.

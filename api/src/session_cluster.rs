@@ -83,7 +83,7 @@ pub struct SessionClusterSpec {
     #[serde(default)]
     pub gateway: Gateway,
 
-    /// How members know each other.
+    /// How members know each other, and the application.
     #[serde(default)]
     pub security: Security,
 }
@@ -266,6 +266,27 @@ pub struct Security {
     /// Encryption of the links between members.
     #[serde(default)]
     pub tls: Tls,
+    /// Who may use the Redis protocol in the pod.
+    #[serde(default)]
+    pub redis: RedisSecurity,
+}
+
+/// Who may use the Redis protocol in the pod.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RedisSecurity {
+    /// The Secret with the users; without it, whoever is in the pod. Its key `users` has a line `name:hash` for each, the hash being the SHA-256 of the
+    /// password in hexadecimal. A pod does not start before it is there; what changes in it is taken up while members run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users_secret_ref: Option<SecretRef>,
+}
+
+/// A Secret in the namespace of the resource.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct SecretRef {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
 }
 
 /// Encryption of the links between members.

@@ -21,6 +21,8 @@ pub const NAME: &str = "holdfast";
 const RUN_VOLUME: &str = "run";
 /// Name of the volume with the members' certificate.
 const TLS_VOLUME: &str = "tls";
+/// Name of the volume with the users of the Redis protocol.
+const USERS_VOLUME: &str = "redis-users";
 /// Name of the volume with what a client of the API server needs.
 const API_VOLUME: &str = "api-access";
 /// How much longer than the state transfer the start may take: the others have to notice an earlier incarnation's end, and to agree on a view.
@@ -54,7 +56,7 @@ pub(super) fn build(cluster: &Cluster, images: &Images, tls: bool) -> Container 
         }),
         resources: Some(spec.runtime.resources.clone().unwrap_or_else(pod::default_resources)),
         security_context: Some(pod::own_container_security()),
-        volume_mounts: Some(mounts(tls)),
+        volume_mounts: Some(mounts(cluster, tls)),
         ..Container::default()
     }
 }
@@ -99,10 +101,13 @@ fn environment(cluster: &Cluster, tls: bool) -> Vec<EnvVar> {
     if tls {
         env.push(pod::env("HOLDFAST_TLS_DIR", names::TLS_DIR));
     }
+    if spec.security.redis.users_secret_ref.is_some() {
+        env.push(pod::env("HOLDFAST_REDIS_USERS_FILE", format!("{}/{}", names::USERS_DIR, names::USERS_KEY)));
+    }
     env
 }
 
-fn mounts(tls: bool) -> Vec<VolumeMount> {
+fn mounts(cluster: &Cluster, tls: bool) -> Vec<VolumeMount> {
     let read_only = |name: &str, path: &str| VolumeMount {
         name: name.to_owned(),
         mount_path: path.to_owned(),
@@ -112,6 +117,9 @@ fn mounts(tls: bool) -> Vec<VolumeMount> {
     let mut mounts = vec![run_mount(), pod::token_mount(), read_only(API_VOLUME, "/var/run/secrets/kubernetes.io/serviceaccount")];
     if tls {
         mounts.push(read_only(TLS_VOLUME, names::TLS_DIR));
+    }
+    if cluster.spec.security.redis.users_secret_ref.is_some() {
+        mounts.push(read_only(USERS_VOLUME, names::USERS_DIR));
     }
     mounts
 }
@@ -145,21 +153,20 @@ pub(super) fn volumes(cluster: &Cluster, tls: bool) -> Vec<Volume> {
         pod::token_volume(cluster),
         api_access(),
     ];
+    // No pod starts without these, and the kubelet brings their successors while pods run.
     if tls {
-        volumes.push(tls_volume(cluster));
+        volumes.push(secret_volume(TLS_VOLUME, names::tls_secret(&cluster.name)));
+    }
+    if let Some(users) = &cluster.spec.security.redis.users_secret_ref {
+        volumes.push(secret_volume(USERS_VOLUME, users.name.clone()));
     }
     volumes
 }
 
-/// The members' certificate. No pod starts without it, and the kubelet brings its successors while pods run.
-fn tls_volume(cluster: &Cluster) -> Volume {
+fn secret_volume(name: &str, secret: String) -> Volume {
     Volume {
-        name: TLS_VOLUME.to_owned(),
-        secret: Some(SecretVolumeSource {
-            secret_name: Some(names::tls_secret(&cluster.name)),
-            default_mode: Some(0o440),
-            ..SecretVolumeSource::default()
-        }),
+        name: name.to_owned(),
+        secret: Some(SecretVolumeSource { secret_name: Some(secret), default_mode: Some(0o440), ..SecretVolumeSource::default() }),
         ..Volume::default()
     }
 }

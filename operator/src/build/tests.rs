@@ -183,6 +183,20 @@ fn no_pod_mounts_the_authorities_keys() {
 }
 
 #[test]
+fn the_users_of_the_redis_protocol_are_mounted_into_the_runtime_only() {
+    let template = built(json!({"security": {"redis": {"usersSecretRef": {"name": "shop-users"}}}})).members.spec.expect("spec").template;
+    let pod = template.spec.expect("a pod");
+    let (runtime, app) =
+        (serde_json::to_string(&pod.init_containers).expect("serializes"), serde_json::to_string(&pod.containers).expect("serializes"));
+    assert!(serde_json::to_string(&pod.volumes).expect("serializes").contains(r#""secretName":"shop-users""#));
+    assert!(
+        runtime.contains(r#""mountPath":"/etc/holdfast/redis""#) && runtime.contains(r#""value":"/etc/holdfast/redis/users""#),
+        "{runtime}"
+    );
+    assert!(!app.contains("/etc/holdfast/redis"), "{app}");
+}
+
+#[test]
 fn nothing_of_the_operator_is_in_a_pod_template() {
     let resources = built(json!({}));
     let templates = serde_json::to_string(&(&resources.members.spec, &resources.gateway.spec)).expect("serializes");
