@@ -152,11 +152,20 @@ impl Known {
             Reply::Ok if is_acquired => Value::Int(1),
             Reply::Batch(replies) => match replies.into_iter().next() {
                 Some(error @ Reply::Error(_)) => plain(error),
-                Some(number) if is_number => plain(number),
+                Some(number) if is_number => as_lua(number),
                 _ => Value::Int(1),
             },
+            other if is_number => as_lua(other),
             other => plain(other),
         })
+    }
+}
+
+/// A number as it comes out of Lua, where it has 53 bits.
+fn as_lua(reply: Reply) -> Value {
+    match reply {
+        Reply::Int(number) => Value::Int(super::integer(number as f64)),
+        other => plain(other),
     }
 }
 

@@ -18,3 +18,10 @@ pub(crate) use workers::Workers;
 
 /// The longest script, in bytes.
 pub(crate) const MOST_TEXT: usize = 64 << 10;
+
+/// A whole number of Lua's, towards zero. What is too large becomes the lowest one, as in C where Redis runs.
+fn integer(number: f64) -> i64 {
+    // The first number beyond, which a double can hold, where the last one within cannot be.
+    const TOO_LARGE: f64 = 9_223_372_036_854_775_808.0;
+    if number >= TOO_LARGE { i64::MIN } else { number as i64 }
+}

@@ -5,6 +5,7 @@ use holdfast_core::Score;
 use mlua::{Lua, Table, Value as LuaValue};
 
 use crate::redis::frame::{Value, double};
+use crate::redis::script::integer;
 
 /// How deep, and how large, what a script returns may be.
 const MOST_LEVELS: usize = 64;
@@ -69,7 +70,7 @@ impl Room {
             LuaValue::String(string) => self.bytes(&string.as_bytes()).map(Value::Bulk),
             LuaValue::Integer(number) => Some(Value::Int(*number)),
             // Towards zero.
-            LuaValue::Number(number) => Some(Value::Int(*number as i64)),
+            LuaValue::Number(number) => Some(Value::Int(integer(*number))),
             LuaValue::Boolean(true) => Some(Value::Int(1)),
             LuaValue::Table(_) if level >= MOST_LEVELS => None,
             LuaValue::Table(table) => self.of_table(table, level),
