@@ -65,7 +65,8 @@ impl Engine {
 
     /// Something happened to a session that this member owns, and all that should hold it know.
     pub(super) fn notice(&mut self, key: &Key, notices: Vec<Notice>) {
-        if notices.is_empty() {
+        // Ends of lives come here whether anybody wants to know or not, and there may be many at once.
+        if notices.is_empty() || self.wanted_notices == 0 {
             return;
         }
         let wanted = |classes: u16| notices.iter().copied().filter(|notice| classes & notice.class().bit() != 0).collect::<Vec<Notice>>();
