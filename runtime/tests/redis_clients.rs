@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -74,6 +75,46 @@ async fn clients_end_each_other_and_themselves() {
     assert_eq!(clients[2].0.rest().await, b"");
 }
 
+/// Sends as fast as it is read, and reads what is answered, in threads of its own. Returns whether its connection ended in time.
+fn flood(address: std::net::SocketAddr) -> (std::net::SocketAddr, std::thread::JoinHandle<bool>) {
+    let stream = std::net::TcpStream::connect(address).expect("a place");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
+    let (mut reader, from) = (stream.try_clone().expect("a socket"), stream.local_addr().expect("connected"));
+    std::thread::spawn(move || {
+        let pings = b"PING\r\n".repeat(10_000);
+        while (&stream).write_all(&pings).is_ok() {}
+    });
+    let ended = std::thread::spawn(move || {
+        let (mut seen, begun) = (vec![0; 1 << 20], Instant::now());
+        while begun.elapsed() < Duration::from_secs(20) {
+            match reader.read(&mut seen) {
+                Ok(1..) => {}
+                Ok(0) => return true,
+                Err(error) => return error.kind() == ErrorKind::ConnectionReset,
+            }
+        }
+        let _ = reader.shutdown(std::net::Shutdown::Both);
+        false
+    });
+    (from, ended)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_never_pauses_is_ended_too() {
+    let mut door = open(memory(), Settings::default()).await;
+    let (from, killed) = flood(door.address);
+    let (_, stopped) = flood(door.address);
+    let mut client = Client::connect(door.address).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(client.tell(&format!("CLIENT KILL {from}")).await, "+OK\r\n");
+    assert!(tokio::task::spawn_blocking(|| killed.join().expect("no panic")).await.expect("no panic"), "by another client");
+    door.shutdown.cancel();
+    assert!(tokio::task::spawn_blocking(|| stopped.join().expect("no panic")).await.expect("no panic"), "by the end of the member");
+    // Not cut off: that would take five seconds.
+    let task = std::mem::replace(&mut door.task, tokio::spawn(async {}));
+    tokio::time::timeout(Duration::from_secs(4), task).await.expect("in order").expect("no panic");
+}
+
 #[tokio::test]
 async fn replies_can_be_switched_off() {
     let door = open(memory(), Settings::default()).await;
@@ -109,13 +150,16 @@ async fn idle_clients_are_closed_if_that_is_wanted() {
     assert_eq!(idle.tell("PING").await, "+PONG\r\n");
     pass(102).await;
     assert_eq!(idle.rest().await, b"");
+    let mut late = Client::connect(address).await;
+    pass(60).await;
+    assert_eq!(late.tell("PING").await, "+PONG\r\n", "its time begins when it comes");
     let mut other = Client::connect(address).await;
     assert_eq!(other.tell("CONFIG SET timeout 0").await, "+OK\r\n");
     pass(10_000).await;
     assert_eq!(other.tell("PUBLISH a b").await, ":1\r\n");
     listener.reply().await;
     shutdown.cancel();
-    drop((other, listener));
+    drop((late, other, listener));
     task.await.expect("an end in order");
 }
 

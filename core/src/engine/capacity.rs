@@ -31,6 +31,11 @@ pub struct Load {
 }
 
 impl Load {
+    /// Whether a session that only this member holds may take so many bytes more.
+    pub(super) fn allows(self, growth: i64) -> bool {
+        growth <= 0 || self.has_room(growth.unsigned_abs(), FOR_GROWTH)
+    }
+
     /// Whether `more` bytes still are within `percent` of the budget.
     fn has_room(self, more: u64, percent: u64) -> bool {
         self.budget.is_none_or(|budget| self.bytes.saturating_add(more) <= budget / 100 * percent)
@@ -58,12 +63,6 @@ impl Engine {
         let mut holders = seen.holders();
         holders.insert(self.me.id);
         self.lacks_memory(holders, more, FOR_GROWTH)
-    }
-
-    /// Whether a session that only this member holds may take so many bytes more.
-    pub(super) fn may_grow_alone(&self, growth: i64) -> bool {
-        let more = u64::try_from(growth).unwrap_or(0);
-        more == 0 || self.lacks_memory(MemberSet::of(self.me.id), more, FOR_GROWTH).is_none()
     }
 
     /// Why `owner` can have no new session of `more` bytes.

@@ -20,6 +20,7 @@ impl Engine {
             // It is to be handed to its home.
             return false;
         }
+        let load = self.load();
         let Some(record) = self.sessions.at_rest(position, key) else { return false };
         let Some(value) = record.value.as_ref().filter(|value| !value.is_expired(now)) else { return false };
         let mut notices = Notices::wanted(self.wanted_notices);
@@ -35,10 +36,9 @@ impl Engine {
         let is_known = home.is_none_or(|home| record.known_to == Some(home));
         let is_alone = record.holders.is_empty() && self.layout.want(position, self.me.id).is_empty();
         let may_reject = self.config.on_under_replicated == OnUnderReplicated::Reject;
-        if !is_alone || !is_known || may_reject || !self.may_grow_alone(growth) {
+        if !is_alone || !is_known || may_reject || !load.allows(growth) {
             return false;
         }
-        let Some(record) = self.sessions.at_rest(position, key) else { return false };
         let before = record.expires_at();
         let mut grown = 0;
         if !record.prolong(&change, now) {

@@ -6,13 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use bytes::Bytes;
-use tokio_util::sync::CancellationToken;
-
+use super::bell::{Bell, Call};
 use super::command::Spec;
-use super::frame::Protocol;
+use super::frame::{Protocol, Value};
 use super::subscriptions::{Kind, Mailbox};
 use super::users::DEFAULT;
+use bytes::Bytes;
 
 /// All connections.
 #[derive(Debug)]
@@ -32,8 +31,8 @@ impl Clients {
         Clients { most, open: Mutex::default() }
     }
 
-    /// Enters a connection from `address` to `local`; `None` if there are as many as may be.
-    pub(crate) fn enter(&self, address: String, local: String, unix: bool, mailbox: Mailbox) -> Option<Arc<Client>> {
+    /// Enters a connection from `address` to `local` at `now`, by the clock of the front door; `None` if there are as many as may be.
+    pub(crate) fn enter(&self, address: String, local: String, unix: bool, mailbox: Mailbox, now: u64) -> Option<Arc<Client>> {
         let mut open = lock(&self.open);
         if open.clients.len() >= self.most {
             return None;
@@ -50,8 +49,8 @@ impl Clients {
             listening: AtomicBool::new(false),
             is_busy: AtomicBool::new(false),
             is_quiet: AtomicBool::new(false),
-            seen: AtomicU64::new(0),
-            ended: CancellationToken::new(),
+            seen: AtomicU64::new(now),
+            bell: Bell::default(),
             mailbox,
         });
         open.clients.insert(client.id, client.clone());
@@ -98,8 +97,8 @@ pub(crate) struct Client {
     is_quiet: AtomicBool,
     /// When it sent something last, by the clock of the front door.
     seen: AtomicU64,
-    /// It has to go.
-    pub(crate) ended: CancellationToken,
+    /// What others want of it.
+    pub(crate) bell: Bell,
     /// What was published and waits for it.
     pub(crate) mailbox: Mailbox,
 }
@@ -114,7 +113,7 @@ pub(crate) struct State {
     pub(crate) name: Option<String>,
     pub(crate) library: Option<String>,
     pub(crate) library_version: Option<String>,
-    pub(crate) last: Option<(&'static str, Instant)>,
+    pub(crate) last: Option<&'static str>,
     /// Keys on which its next transaction depends, and what they were.
     pub(crate) watched: Vec<(Bytes, u128)>,
     channels: BTreeSet<Bytes>,
@@ -168,9 +167,9 @@ impl Client {
         self.listening.store(listening, Relaxed);
     }
 
-    /// Remembers the command that it sent last, and when that came.
-    pub(crate) fn sent(&self, spec: &'static Spec, came: Instant) {
-        self.state().last = Some((spec.name, came));
+    /// Remembers the command that it sent last.
+    pub(crate) fn sent(&self, spec: &'static Spec) {
+        self.state().last = Some(spec.name);
     }
 
     /// Whether it wants the reply to the command that begins now.
@@ -209,25 +208,29 @@ impl Client {
 
     /// Ends its connection.
     pub(crate) fn end(&self) {
-        self.ended.cancel();
+        self.bell.ring(Call::End);
     }
 
-    /// A line as `CLIENT LIST` has it, with those of Redis' fields that mean something here.
-    pub(crate) fn describe(&self) -> String {
+    /// Puts a message of so many bytes into its mailbox.
+    pub(super) fn post(&self, message: Value, bytes: usize) {
+        self.bell.ring(if self.mailbox.put(message, bytes) { Call::News } else { Call::Lost });
+    }
+
+    /// A line as `CLIENT LIST` has it at `now`, by the clock of the front door, with those of Redis' fields that mean something here.
+    pub(crate) fn describe(&self, now: u64) -> String {
         let state = self.state();
-        let (command, idle) = state.last.map_or(("NULL", self.since), |last| last);
         let mut line = String::new();
         // Writing to a String cannot fail.
         let _ = writeln!(
             line,
-            "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub={} psub={} ssub=0 multi=-1 cmd={command} user={} redir=-1 resp={} \
+            "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub={} psub={} ssub=0 multi=-1 cmd={} user={} redir=-1 resp={} \
              lib-name={} lib-ver={}",
             self.id,
             self.address,
             self.local,
             state.name.as_deref().unwrap_or_default(),
             self.since.elapsed().as_secs(),
-            idle.elapsed().as_secs(),
+            now.saturating_sub(self.seen.load(Relaxed)),
             match (self.unix, state.subscriptions() > 0) {
                 (true, _) => 'U',
                 (false, true) => 'P',
@@ -235,6 +238,7 @@ impl Client {
             },
             state.channels.len(),
             state.patterns.len(),
+            state.last.unwrap_or("NULL"),
             state.user(),
             match state.protocol {
                 Protocol::Resp2 => 2,
@@ -261,12 +265,13 @@ mod tests {
     fn a_place_that_is_left_can_be_taken_again() {
         let clients = Clients::new(1);
         let mailbox = || crate::redis::subscriptions::Subscriptions::default().mailbox();
-        let first = clients.enter("a".into(), "b".into(), false, mailbox()).expect("there is a place");
-        assert!(clients.enter("c".into(), "b".into(), false, mailbox()).is_none());
+        let first = clients.enter("a".into(), "b".into(), false, mailbox(), 0).expect("there is a place");
+        assert!(clients.enter("c".into(), "b".into(), false, mailbox(), 5).is_none());
         clients.leave(&first);
-        let second = clients.enter("c".into(), "b".into(), true, mailbox()).expect("there is a place again");
+        let second = clients.enter("c".into(), "b".into(), true, mailbox(), 5).expect("there is a place again");
+        assert_eq!(second.idle_since(), Some(5), "not since the door was opened");
         assert_eq!((second.id, clients.len()), (2, 1));
         assert!(clients.with_ids(&[1, -5]).is_empty());
-        assert!(clients.all()[0].describe().starts_with("id=2 addr=c laddr=b name= age=0 idle=0 flags=U db=0 "));
+        assert!(clients.all()[0].describe(7).starts_with("id=2 addr=c laddr=b name= age=0 idle=2 flags=U db=0 "));
     }
 }

@@ -1,23 +1,24 @@
 //! One client: reads requests, runs them, sends replies. Whatever a client does, what it makes this member keep is bounded: without room for replies
 //! no command begins, and while commands wait nothing more is read.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use holdfast_core::CommandError;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::Sessions;
+use super::bell::Call;
 use super::command::{self, Plan, Running, Transaction};
 use super::context::{Context, Front};
 use super::frame::{Incoming, Limits, Parser, Protocol, ProtocolError, Request, Value};
+use super::moment::Moment;
 use super::output::Output;
 use super::tally::Tally;
 use super::window::{Access, Window};
@@ -44,196 +45,236 @@ enum Ending {
     Refused,
 }
 
-/// When a batch of requests was taken up; all of it counts as having come then.
-#[derive(Clone, Copy)]
-struct Moment {
-    instant: Instant,
-    /// In milliseconds. A clock before 1970 makes every absolute time one in the future.
-    since_1970: i64,
-}
-
-impl Moment {
-    fn now() -> Moment {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        Moment { instant: Instant::now(), since_1970: since.map_or(0, |since| since.as_millis() as i64) }
-    }
-}
-
-/// Serves one client until it goes or `shutdown`.
-pub(crate) async fn serve<S, R, W>(context: Context<S>, mut reader: R, mut writer: W, shutdown: CancellationToken)
+/// Serves one client until it goes, or until its bell says so.
+pub(crate) async fn serve<S, R, W>(context: Context<S>, mut reader: R, mut writer: W)
 where
     S: Sessions,
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let context = &context;
-    let mut parser = Parser::new(Limits::new(context.front.settings.max_bytes));
-    let mut input = BytesMut::new();
-    let mut output = Output::new(context.front.clone());
-    let mut window = Window::new();
-    let mut transaction = Transaction::default();
-    // How the next request is read depends on the one before.
-    let mut is_changing = false;
-    let mut tally = Tally::default();
-    let mut protocol = context.client.state().protocol;
-    // Read, but something before it has to be finished first.
-    let mut next: Option<(Plan, usize)> = None;
-    let mut ending = None;
-    let mut progress = Instant::now();
-    let mut stopped = pin!(shutdown.cancelled());
-    let mut killed = pin!(context.client.ended.cancelled());
-    let has_strangers = context.front.settings.users.is_some();
-    loop {
-        let mut hungry = false;
-        let mut came = None;
-        while !matches!(ending, Some(Ending::Now | Ending::Refused)) && output.has_room() {
-            let (plan, bytes) = match next.take() {
+    let mut connection = Connection::new(&context);
+    connection.run(&mut reader, &mut writer).await;
+    if connection.ending == Some(Ending::Refused) && connection.output.is_empty() {
+        linger(&mut reader, &mut writer).await;
+    }
+}
+
+/// What is under way between one client and this member.
+struct Connection<'a, S> {
+    context: &'a Context<S>,
+    parser: Parser,
+    /// What has come and is not read.
+    input: BytesMut,
+    /// Read, but something before it has to be finished first.
+    next: Option<(Plan, usize)>,
+    transaction: Transaction,
+    /// How the next request is read depends on the one before.
+    is_changing: bool,
+    tally: Tally,
+    window: Window<BoxFuture<'a, Value>>,
+    output: Output,
+    protocol: Protocol,
+    /// Since when the client has taken nothing of what waits for it, if anything does.
+    stalled: Option<Instant>,
+    ending: Option<Ending>,
+}
+
+impl<'a, S: Sessions> Connection<'a, S> {
+    fn new(context: &'a Context<S>) -> Self {
+        Connection {
+            context,
+            parser: Parser::new(Limits::new(context.front.settings.max_bytes)),
+            input: BytesMut::new(),
+            next: None,
+            transaction: Transaction::default(),
+            is_changing: false,
+            tally: Tally::default(),
+            window: Window::new(),
+            output: Output::new(context.front.clone()),
+            protocol: context.client.state().protocol,
+            stalled: None,
+            ending: None,
+        }
+    }
+
+    async fn run(&mut self, reader: &mut (impl AsyncRead + Unpin), writer: &mut (impl AsyncWrite + Unpin)) {
+        let Context { client, .. } = self.context;
+        loop {
+            // Looked at each time, so that a client that never pauses is ended, too.
+            if client.bell.has_rung(Call::Lost) {
+                return debug!(client = client.id, "a client did not read what it listens to");
+            }
+            if self.ending.is_none() && client.bell.has_rung(Call::End) {
+                return debug!(client = client.id, "a client was closed");
+            }
+            if self.ending.is_none() && client.bell.has_rung(Call::Stop) {
+                self.ending = Some(Ending::AfterThese);
+            }
+            let hungry = self.begin();
+            let moved = self.collect();
+            if moved && !hungry {
+                // All that are ready leave in one write.
+                continue;
+            }
+            if !self.output.is_empty()
+                && let Some(written) = writer.write(&self.output.bytes).now_or_never()
+            {
+                let Ok(written @ 1..) = written else { return };
+                self.sent(written);
+                if !hungry {
+                    continue;
+                }
+            }
+            if self.is_finished(hungry) {
+                return;
+            }
+            if self.input.is_empty() && self.input.capacity() > KEPT {
+                self.input = BytesMut::new();
+            }
+            let more = hungry && self.ending.is_none();
+            if more {
+                self.input.reserve(self.parser.wanted(&self.input));
+            }
+            self.tally.tell(self.context);
+            let waiting = !self.output.is_empty();
+            let room = self.output.has_room();
+            client.set_busy(waiting || !self.window.is_empty());
+            let takes_news = self.window.is_empty() && room;
+            let calls = &CALLS[usize::from(!takes_news)..if self.ending.is_none() { CALLS.len() } else { 2 }];
+            tokio::select! {
+                biased;
+                () = self.window.wait(), if !self.window.is_empty() && room => {}
+                // Not `write_buf`, which makes a vectored write of a single piece: that costs the kernel more.
+                written = writer.write(&self.output.bytes), if waiting => match written {
+                    Ok(written) if written > 0 => self.sent(written),
+                    _ => return,
+                },
+                read = reader.read_buf(&mut self.input), if more => match read {
+                    Ok(0) => self.ending = Some(Ending::AfterThese),
+                    Ok(_) => self.context.touch(),
+                    Err(error) => return debug!(client = client.id, %error, "a client's connection broke"),
+                },
+                () = client.bell.hear(calls) => {}
+                // The timer is only made when it is needed.
+                () = stalled(&mut self.stalled), if waiting => {
+                    return debug!(client = client.id, "a client did not read its replies for {STALLED:?}");
+                }
+            }
+        }
+    }
+
+    /// Begins all requests that have come and may begin; says whether there are no more of them.
+    fn begin(&mut self) -> bool {
+        let context = self.context;
+        let has_strangers = context.front.settings.users.is_some();
+        let came = Moment::default();
+        while !matches!(self.ending, Some(Ending::Now | Ending::Refused)) && self.output.has_room() {
+            let (plan, bytes) = match self.next.take() {
                 Some(next) => next,
-                None if is_changing && !window.is_empty() => break,
+                None if self.is_changing && !self.window.is_empty() => return false,
                 None => {
                     let is_stranger = has_strangers && context.is_stranger();
-                    parser.set_stranger(is_stranger);
-                    match parser.next(&mut input) {
+                    self.parser.set_stranger(is_stranger);
+                    match self.parser.next(&mut self.input) {
                         Ok(Some(incoming)) => {
-                            let (plan, bytes) = read(incoming, is_stranger, context, &mut tally, came.get_or_insert_with(Moment::now));
-                            (transaction.admit(plan, bytes), bytes)
+                            let (plan, bytes) = read(incoming, is_stranger, context, &mut self.tally, &came);
+                            (self.transaction.admit(plan, bytes), bytes)
                         }
-                        Ok(None) => {
-                            hungry = true;
-                            break;
-                        }
+                        Ok(None) => return true,
                         Err(error) => (Plan::Refused(refusal(error)), 0),
                     }
                 }
             };
             let access = plan.access();
-            is_changing = plan.decides_what_follows();
-            if !window.admits(access, bytes) {
-                next = Some((plan, bytes));
-                break;
+            self.is_changing = plan.decides_what_follows();
+            if !self.window.admits(access, bytes) {
+                self.next = Some((plan, bytes));
+                return false;
             }
             match &plan {
-                Plan::Last(_) => ending = Some(Ending::Now),
-                Plan::Refused(_) => ending = Some(Ending::Refused),
+                Plan::Last(_) => self.ending = Some(Ending::Now),
+                Plan::Refused(_) => self.ending = Some(Ending::Refused),
                 Plan::Drop => {
-                    ending = Some(Ending::Now);
-                    break;
+                    self.ending = Some(Ending::Now);
+                    return false;
                 }
                 _ => {}
             }
-            if access == Access::Everything {
-                // It may look at what is counted.
-                tally.tell(context);
-            }
-            let is_wanted = context.client.wants_reply() || plan.is_always_answered();
-            let running = command::run(plan, context);
-            match if is_wanted { running } else { running.quietly() } {
-                Running::Done(value) if window.is_empty() => {
-                    if output.is_empty() {
-                        progress = came.map_or_else(Instant::now, |came| came.instant);
-                    }
-                    if access == Access::Everything {
-                        // It may have changed this, and no reply before it is left to be written.
-                        protocol = context.client.state().protocol;
-                    }
-                    output.push(&value, protocol);
-                }
-                Running::Done(value) => window.push_done(access, bytes, value),
-                Running::Waits(command) => window.push(access, bytes, command),
-            }
-            if is_changing && context.client.ended.is_cancelled() {
+            self.start(plan, access, bytes);
+            if self.is_changing && context.client.bell.has_rung(Call::End) {
                 // By itself: it still gets the answer.
-                ending = Some(Ending::Now);
+                self.ending = Some(Ending::Now);
             }
         }
-        let mut moved = false;
-        while output.has_room()
-            && let Some(value) = window.ready()
-        {
-            if output.is_empty() {
-                progress = Instant::now();
+        false
+    }
+
+    /// Starts a request that was admitted.
+    fn start(&mut self, plan: Plan, access: Access, bytes: usize) {
+        let context = self.context;
+        if access == Access::Everything {
+            // It may look at what is counted.
+            self.tally.tell(context);
+        }
+        let is_wanted = context.client.wants_reply() || plan.is_always_answered();
+        let running = command::run(plan, context);
+        match if is_wanted { running } else { running.quietly() } {
+            Running::Done(value) if self.window.is_empty() => {
+                if access == Access::Everything {
+                    // It may have changed this, and no reply before it is left to be written.
+                    self.protocol = context.client.state().protocol;
+                }
+                self.output.push(&value, self.protocol);
             }
+            Running::Done(value) => self.window.push_done(access, bytes, value),
+            Running::Waits(command) => self.window.push(access, bytes, command),
+        }
+    }
+
+    /// Takes the replies that are ready, as far as there is room for them, and then what was published; says whether there were replies.
+    fn collect(&mut self) -> bool {
+        let client = &self.context.client;
+        let mut moved = false;
+        while self.output.has_room()
+            && let Some(value) = self.window.ready()
+        {
             // A transaction may have changed it.
-            protocol = context.client.state().protocol;
-            output.push(&value, protocol);
+            self.protocol = client.state().protocol;
+            self.output.push(&value, self.protocol);
             moved = true;
         }
-        while window.is_empty()
-            && context.client.is_listening()
-            && output.has_room()
-            && let Some(message) = context.client.mailbox.take()
+        while self.window.is_empty()
+            && client.is_listening()
+            && self.output.has_room()
+            && let Some(message) = client.mailbox.take()
         {
-            if output.is_empty() {
-                progress = Instant::now();
-            }
-            output.push(&message, protocol);
+            self.output.push(&message, self.protocol);
         }
-        if moved && !hungry {
-            // All that are ready leave in one write.
-            continue;
-        }
-        if !output.is_empty()
-            && let Some(written) = writer.write(&output.bytes).now_or_never()
-        {
-            let Ok(written @ 1..) = written else { return };
-            output.sent(written);
-            if !output.is_empty() {
-                progress = Instant::now();
-            }
-            if !hungry {
-                continue;
-            }
-        }
-        let finished = match ending {
+        moved
+    }
+
+    /// So many bytes of the replies were taken.
+    fn sent(&mut self, bytes: usize) {
+        self.output.sent(bytes);
+        self.stalled = (!self.output.is_empty()).then(Instant::now);
+    }
+
+    fn is_finished(&self, hungry: bool) -> bool {
+        let is_over = match self.ending {
             None => false,
             Some(Ending::AfterThese) => hungry,
             Some(Ending::Now | Ending::Refused) => true,
         };
-        if finished && window.is_empty() && output.is_empty() {
-            break;
-        }
-        if input.is_empty() && input.capacity() > KEPT {
-            input = BytesMut::new();
-        }
-        let more = hungry && ending.is_none();
-        if more {
-            input.reserve(parser.wanted(&input));
-        }
-        tally.tell(context);
-        let waiting = !output.is_empty();
-        let room = output.has_room();
-        context.client.set_busy(waiting || !window.is_empty());
-        tokio::select! {
-            biased;
-            () = window.wait(), if !window.is_empty() && room => {}
-            () = context.client.mailbox.lost(), if context.client.is_listening() => {
-                return debug!(client = context.client.id, "a client did not read what it listens to");
-            }
-            () = context.client.mailbox.news(), if context.client.is_listening() && window.is_empty() && room => {}
-            // Not `write_buf`, which makes a vectored write of a single piece: that costs the kernel more.
-            written = writer.write(&output.bytes), if waiting => match written {
-                Ok(written) if written > 0 => {
-                    output.sent(written);
-                    progress = Instant::now();
-                }
-                _ => return,
-            },
-            read = reader.read_buf(&mut input), if more => match read {
-                Ok(0) => ending = Some(Ending::AfterThese),
-                Ok(_) => context.touch(),
-                Err(error) => return debug!(client = context.client.id, %error, "a client's connection broke"),
-            },
-            () = &mut killed, if ending.is_none() => return debug!(client = context.client.id, "a client was closed"),
-            () = &mut stopped, if ending.is_none() => ending = Some(Ending::AfterThese),
-            // The timer is only made when it is needed.
-            () = async { sleep_until(progress + STALLED).await }, if waiting => {
-                return debug!(client = context.client.id, "a client did not read its replies for {STALLED:?}");
-            }
-        }
+        is_over && self.window.is_empty() && self.output.is_empty()
     }
-    if ending == Some(Ending::Refused) {
-        linger(&mut reader, &mut writer).await;
-    }
+}
+
+/// What a connection is woken for: the first one only when it can take news, the last ones only while it is not about to end.
+const CALLS: [Call; 4] = [Call::News, Call::Lost, Call::Stop, Call::End];
+
+/// Waits until the client has taken nothing for too long.
+async fn stalled(since: &mut Option<Instant>) {
+    sleep_until(*since.get_or_insert_with(Instant::now) + STALLED).await;
 }
 
 /// What to do about what came, and how large it is.
@@ -247,13 +288,13 @@ fn read<S: Sessions>(incoming: Incoming<'_>, is_stranger: bool, context: &Contex
 }
 
 fn plan<S: Sessions>(request: &Request<'_>, is_stranger: bool, context: &Context<S>, tally: &mut Tally, came: &Moment) -> Plan {
-    let (command, mut plan) = command::plan(request, came.since_1970, is_stranger);
+    let (command, mut plan) = command::plan(request, came, is_stranger);
     if context.client.is_listening() && context.client.state().protocol == Protocol::Resp2 {
         plan = plan.while_listening(command.map(|(_, spec)| spec));
     }
     let statistics = &context.front.statistics;
     match command {
-        Some((index, spec)) => tally.count(index, spec, came.instant, statistics),
+        Some((index, spec)) => tally.count(index, spec, statistics),
         None => {
             statistics.commands.fetch_add(1, Relaxed);
             statistics.unknown.increment(1);

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, split};
-use tokio_util::sync::CancellationToken;
 
 use super::Sessions;
 use super::command::number;
@@ -60,9 +59,9 @@ impl Requests {
 /// Serves one client of a front door that has no other, until it goes.
 pub async fn serve<S: Sessions>(sessions: S, stream: impl AsyncRead + AsyncWrite, max_bytes: u64) {
     let front = Arc::new(Front::new(Settings { max_bytes, ..Settings::default() }));
-    let client = front.clients.enter("client".into(), "member".into(), false, front.subscriptions.mailbox()).expect("the first of many");
+    let client = front.clients.enter("client".into(), "member".into(), false, front.subscriptions.mailbox(), 0).expect("the first of many");
     let (reader, writer) = split(stream);
-    connection::serve(Context { sessions, front, client }, reader, writer, CancellationToken::new()).await;
+    connection::serve(Context { sessions, front, client }, reader, writer).await;
 }
 
 /// A score as Redis reads it.

@@ -4,6 +4,7 @@
 //! `frame` turns bytes into requests and replies into bytes, `command` requests into operations on sessions, `connection` runs those of one
 //! client, `server` owns the listeners.
 
+mod bell;
 mod clients;
 mod command;
 mod connection;
@@ -12,6 +13,7 @@ mod frame;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod idle;
+mod moment;
 mod notify;
 mod output;
 mod script;
@@ -19,6 +21,8 @@ mod script;
 #[cfg(not(fuzzing))]
 mod server;
 mod settings;
+#[cfg(not(fuzzing))]
+mod stream;
 mod subscriptions;
 mod tally;
 mod users;

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast};
@@ -20,10 +21,12 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::Sessions;
+use super::bell::Call;
 use super::connection::{self, Entered, linger};
 use super::context::{Context, Front};
 use super::idle::close_idle;
 use super::settings::{KEEPALIVE, Settings};
+use super::stream;
 use crate::broadcast::Broadcast;
 use crate::socket::{EVERYBODY, Socket, SocketError};
 
@@ -119,8 +122,8 @@ impl Server {
             let accepted = tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(_) = host.clients.join_next() => continue,
-                accepted = tcp.accept() => accepted.and_then(|(stream, peer)| host.welcome_tcp(stream, peer, &shutdown)),
-                accepted = unix => accepted.and_then(|(stream, _)| host.welcome_unix(stream, &shutdown)),
+                accepted = tcp.accept() => accepted.and_then(|(stream, peer)| host.welcome_tcp(stream, peer)),
+                accepted = unix => accepted.and_then(|(stream, _)| host.welcome_unix(stream)),
             };
             if let Err(error) = accepted {
                 warn!(%error, "failed to accept a client of the Redis protocol; trying again in {REST:?}");
@@ -128,6 +131,7 @@ impl Server {
             }
         }
         drop((tcp, socket));
+        host.front.clients.all().iter().for_each(|client| client.bell.ring(Call::Stop));
         let ended = async { while host.clients.join_next().await.is_some() {} };
         if tokio::time::timeout(GRACE, ended).await.is_err() {
             warn!(
@@ -191,7 +195,7 @@ struct Host<S> {
 }
 
 impl<S: Sessions> Host<S> {
-    fn welcome_tcp(&mut self, stream: TcpStream, peer: SocketAddr, shutdown: &CancellationToken) -> io::Result<()> {
+    fn welcome_tcp(&mut self, stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
         // Replies leave in one write each batch; without this the last part of a batch would wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
         // A client whose machine is gone would stay for ever.
@@ -199,39 +203,29 @@ impl<S: Sessions> Host<S> {
         let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
         let local = stream.local_addr().unwrap_or(self.front.settings.listen);
         let stream = stream.into_std()?;
-        self.welcome(move || Ok(TcpStream::from_std(stream)?.into_split()), peer.to_string(), local.to_string(), false, shutdown);
+        self.welcome(stream.into(), peer.to_string(), local.to_string(), false);
         Ok(())
     }
 
-    fn welcome_unix(&mut self, stream: UnixStream, shutdown: &CancellationToken) -> io::Result<()> {
+    fn welcome_unix(&mut self, stream: UnixStream) -> io::Result<()> {
         let path = self.front.settings.socket.as_deref().unwrap_or("".as_ref()).display();
         let address = format!("{path}:0");
         let stream = stream.into_std()?;
-        self.welcome(move || Ok(UnixStream::from_std(stream)?.into_split()), address.clone(), address, true, shutdown);
+        self.welcome(stream.into(), address.clone(), address, true);
         Ok(())
     }
 
-    /// Serves the stream that `open` makes where it is to be served.
-    fn welcome<R, W>(
-        &mut self,
-        open: impl FnOnce() -> io::Result<(R, W)> + Send + 'static,
-        address: String,
-        local: String,
-        unix: bool,
-        shutdown: &CancellationToken,
-    ) where
-        R: AsyncRead + Unpin + Send + 'static,
-        W: AsyncWrite + Unpin + Send + 'static,
-    {
+    fn welcome(&mut self, socket: OwnedFd, address: String, local: String, unix: bool) {
         let statistics = &self.front.statistics;
-        let Some(client) = self.front.clients.enter(address, local, unix, self.front.subscriptions.mailbox()) else {
+        let now = self.front.clock.load(Relaxed);
+        let Some(client) = self.front.clients.enter(address, local, unix, self.front.subscriptions.mailbox(), now) else {
             statistics.rejected.fetch_add(1, Relaxed);
             statistics.rejections.increment(1);
             // Told for as long as it does not cost much; a flood beyond that is only closed.
             if let Ok(place) = self.farewells.clone().try_acquire_owned() {
                 self.spawn(async move {
                     let _place = place;
-                    let Ok((mut reader, mut writer)) = open() else { return };
+                    let Ok((mut reader, mut writer)) = stream::split(socket) else { return };
                     if writer.write_all(b"-ERR max number of clients reached\r\n").await.is_ok() {
                         linger(&mut reader, &mut writer).await;
                     }
@@ -243,11 +237,10 @@ impl<S: Sessions> Host<S> {
         statistics.connected.increment(1.0);
         let entered = Entered(self.front.clone(), client.clone());
         let context = Context { sessions: self.sessions.clone(), front: self.front.clone(), client };
-        let shutdown = shutdown.clone();
         self.spawn(async move {
             let _entered = entered;
-            match open() {
-                Ok((reader, writer)) => connection::serve(context, reader, writer, shutdown).await,
+            match stream::split(socket) {
+                Ok((reader, writer)) => connection::serve(context, reader, writer).await,
                 Err(error) => warn!(%error, "a client of the Redis protocol cannot be served"),
             }
         });

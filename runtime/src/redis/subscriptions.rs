@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use holdfast_core::glob;
-use tokio::sync::Notify;
 
 use super::clients::{Client, lock};
 use super::frame::Value;
@@ -69,7 +68,7 @@ impl Table {
 impl Subscriptions {
     /// A mailbox that counts for the limit of all.
     pub(crate) fn mailbox(&self) -> Mailbox {
-        Mailbox { waiting: Mutex::default(), all: self.waiting.clone(), news: Notify::new(), lost: Notify::new() }
+        Mailbox { waiting: Mutex::default(), all: self.waiting.clone() }
     }
 
     /// Returns how many subscriptions the client has then; nothing if that would be too many.
@@ -121,12 +120,12 @@ impl Subscriptions {
         let table = lock(&self.table);
         let bulk = |bytes: &Bytes| Value::Bulk(bytes.clone());
         for client in table.channels.get(channel).into_iter().flat_map(BTreeMap::values) {
-            client.mailbox.put(Value::Push(vec![Value::fixed("message"), bulk(channel), bulk(payload)]), channel.len() + payload.len());
+            client.post(Value::Push(vec![Value::fixed("message"), bulk(channel), bulk(payload)]), channel.len() + payload.len());
         }
         for (pattern, clients) in table.patterns.iter().filter(|(pattern, _)| glob::matches(pattern, channel)) {
             for client in clients.values() {
                 let message = vec![Value::fixed("pmessage"), bulk(pattern), bulk(channel), bulk(payload)];
-                client.mailbox.put(Value::Push(message), pattern.len() + channel.len() + payload.len());
+                client.post(Value::Push(message), pattern.len() + channel.len() + payload.len());
             }
         }
     }
@@ -154,8 +153,6 @@ pub(crate) struct Mailbox {
     waiting: Mutex<Waiting>,
     /// What waits for all clients, in bytes.
     all: Arc<AtomicUsize>,
-    news: Notify,
-    lost: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -165,16 +162,17 @@ struct Waiting {
 }
 
 impl Mailbox {
-    fn put(&self, message: Value, bytes: usize) {
+    /// Says whether there was room.
+    pub(super) fn put(&self, message: Value, bytes: usize) -> bool {
         let mut waiting = lock(&self.waiting);
         let bytes = bytes + ENTRY;
         if waiting.bytes + bytes > MOST || self.all.load(Relaxed) + bytes > MOST_OF_ALL {
-            return self.lost.notify_one();
+            return false;
         }
         waiting.bytes += bytes;
         self.all.fetch_add(bytes, Relaxed);
         waiting.messages.push_back((message, bytes));
-        self.news.notify_one();
+        true
     }
 
     /// The next message.
@@ -184,16 +182,6 @@ impl Mailbox {
         waiting.bytes -= bytes;
         self.all.fetch_sub(bytes, Relaxed);
         Some(message)
-    }
-
-    /// Waits until a message was lost, because more waited than is kept. The client has to learn so by losing its connection.
-    pub(crate) async fn lost(&self) {
-        self.lost.notified().await;
-    }
-
-    /// Waits until there may be a message.
-    pub(crate) async fn news(&self) {
-        self.news.notified().await;
     }
 }
 

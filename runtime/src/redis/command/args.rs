@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::table::Spec;
 use crate::redis::MAX_KEY;
 use crate::redis::frame::{Request, Value, parse_integer};
+use crate::redis::moment::Moment;
 
 /// The longest pattern, in bytes.
 const MAX_PATTERN: usize = 1 << 10;
@@ -16,13 +17,17 @@ pub(super) struct Args<'a> {
     request: &'a Request<'a>,
     /// The command's full name, as errors tell it.
     pub(super) name: &'static str,
-    /// When the request came, in milliseconds since 1970.
-    pub(super) now: i64,
+    came: &'a Moment,
 }
 
 impl<'a> Args<'a> {
-    pub(super) fn new(request: &'a Request<'a>, name: &'static str, now: i64) -> Self {
-        Args { request, name, now }
+    pub(super) fn new(request: &'a Request<'a>, name: &'static str, came: &'a Moment) -> Self {
+        Args { request, name, came }
+    }
+
+    /// When the request came, in milliseconds since 1970.
+    pub(super) fn now(&self) -> i64 {
+        self.came.since_1970()
     }
 
     /// The number of arguments, the name of the command included.

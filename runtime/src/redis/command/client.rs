@@ -4,6 +4,7 @@ mod filter;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 
@@ -195,19 +196,22 @@ fn switch(args: &Args<'_>) -> Result<Plan, Refusal> {
     if args.is(2, "on") || args.is(2, "off") { Ok(Plan::Answer(Value::OK)) } else { Err(Refusal::SYNTAX) }
 }
 
-fn lines(clients: impl IntoIterator<Item = Arc<Client>>) -> Value {
-    Value::Text(clients.into_iter().map(|client| client.describe()).collect())
+fn lines(clients: impl IntoIterator<Item = Arc<Client>>, now: u64) -> Value {
+    Value::Text(clients.into_iter().map(|client| client.describe(now)).collect())
 }
 
 impl Action {
     pub(super) fn run<S: Sessions>(self, context: &Context<S>) -> Value {
         let (client, clients) = (&context.client, &context.front.clients);
+        let now = context.front.clock.load(Relaxed);
         match self {
             Action::Id => return Value::Int(client.id as i64),
             Action::GetName => return Value::bulk_or_null(client.state().name.clone().map(Bytes::from)),
-            Action::Info => return Value::Text(client.describe()),
-            Action::List(kind) => return lines(clients.all().into_iter().filter(|client| kind.is_none_or(|kind| kind.is_of(client)))),
-            Action::ListIds(ids) => return lines(clients.with_ids(&ids)),
+            Action::Info => return Value::Text(client.describe(now)),
+            Action::List(kind) => {
+                return lines(clients.all().into_iter().filter(|client| kind.is_none_or(|kind| kind.is_of(client))), now);
+            }
+            Action::ListIds(ids) => return lines(clients.with_ids(&ids), now),
             Action::Kill { filter, skips_me, is_one } => return filter.kill(skips_me, is_one, context),
             Action::WhoAmI => return Value::Bulk(Bytes::from(client.state().user().to_owned())),
             Action::Reply(replies) => {

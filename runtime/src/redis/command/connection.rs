@@ -134,7 +134,7 @@ fn ping(args: &Args<'_>) -> Result<Plan, Refusal> {
 
 /// Seconds since 1970, and microseconds.
 fn time(args: &Args<'_>) -> Result<Plan, Refusal> {
-    let parts = [args.now / 1000, args.now % 1000 * 1000];
+    let parts = [args.now() / 1000, args.now() % 1000 * 1000];
     Ok(Plan::Answer(Value::Array(parts.map(|part| Value::Bulk(part.to_string().into())).to_vec())))
 }
 

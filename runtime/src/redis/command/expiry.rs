@@ -38,8 +38,8 @@ pub(super) fn deadline(args: &Args<'_>, index: usize, unit: Unit, after: After) 
     let time = millis(time, unit).filter(|millis| *millis > 0).ok_or_else(refuse)?;
     let from_now = match after {
         // The sum has to fit, as it has to in Redis, which keeps it.
-        After::Now => time.checked_add(args.now).map(|_| time).ok_or_else(refuse)?,
-        After::Epoch => time.saturating_sub(args.now),
+        After::Now => time.checked_add(args.now()).map(|_| time).ok_or_else(refuse)?,
+        After::Epoch => time.saturating_sub(args.now()),
     };
     Ok(Expiry::After(u64::try_from(from_now).unwrap_or(0)))
 }
@@ -56,8 +56,8 @@ fn expire(args: &Args<'_>, unit: Unit, after: After) -> Result<Plan, Refusal> {
     let refuse = || Refusal::expire_time(args.name);
     let time = millis(args.integer(2)?, unit).ok_or_else(refuse)?;
     let millis = match after {
-        After::Now => time.checked_add(args.now).map(|_| time).ok_or_else(refuse)?,
-        After::Epoch => time.saturating_sub(args.now),
+        After::Now => time.checked_add(args.now()).map(|_| time).ok_or_else(refuse)?,
+        After::Epoch => time.saturating_sub(args.now()),
     };
     Plan::one(args, Command::Expire { millis, condition }, plain)
 }

@@ -9,6 +9,7 @@ use super::many::{Combine, Many};
 use super::pubsub::pong;
 use super::table::find;
 use crate::redis::frame::{Protocol, Request, Value};
+use crate::redis::moment::Moment;
 
 /// A command, read and found well-formed.
 pub(crate) enum InScript {
@@ -52,7 +53,7 @@ fn read(request: &Request<'_>, now: i64, is_read_only: bool) -> Result<InScript,
     if is_read_only && spec.flags.contains(&"write") {
         return Err(Refusal::fixed("ERR Write commands are not allowed from read-only scripts."));
     }
-    match (spec.parse)(&Args::new(request, spec.name, now))? {
+    match (spec.parse)(&Args::new(request, spec.name, &Moment::at(now)))? {
         Plan::Answer(value) => Ok(InScript::Answer(value)),
         Plan::Ping(text) => Ok(InScript::Answer(pong(text, Protocol::Resp2, false))),
         Plan::Publish { channel, payload } => Ok(InScript::Publish { channel, payload }),

@@ -32,6 +32,7 @@ use holdfast_core::{Command, Reply};
 
 use super::context::Context;
 use super::frame::{Request, Value};
+use super::moment::Moment;
 use super::script;
 use super::window::Access;
 use super::{Begun, Sessions};
@@ -161,8 +162,8 @@ impl Plan {
     }
 }
 
-/// Reads a request that came at `now`, in milliseconds since 1970, of a client that has not said who it is if it is a stranger. Returns where its command is in [`commands`], too.
-pub(crate) fn plan(request: &Request<'_>, now: i64, is_stranger: bool) -> (Option<(usize, &'static Spec)>, Plan) {
+/// Reads a request, of a client that has not said who it is if it is a stranger. Returns where its command is in [`commands`], too.
+pub(crate) fn plan(request: &Request<'_>, came: &Moment, is_stranger: bool) -> (Option<(usize, &'static Spec)>, Plan) {
     let name = request.get(0);
     let Some((index, command)) = table::find(name) else {
         // A browser, made to send a request here by a page that its user opened: the lines of its body would run as typed commands.
@@ -176,7 +177,7 @@ pub(crate) fn plan(request: &Request<'_>, now: i64, is_stranger: bool) -> (Optio
     let Some(spec) = spec else { return (None, Plan::Rejected(Refusal::unknown_subcommand(command, request).into())) };
     let plan = match spec.allows(request.len()) {
         true if is_stranger && !spec.is_for_strangers() => Plan::Rejected(connection::stranger(spec.name).into()),
-        true => (spec.parse)(&Args::new(request, spec.name, now)).unwrap_or_else(|refusal| Plan::Answer(refusal.into())),
+        true => (spec.parse)(&Args::new(request, spec.name, came)).unwrap_or_else(|refusal| Plan::Answer(refusal.into())),
         false if spec.name == "exec" => {
             let why = "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command";
             Plan::Transaction(transaction::Step::Abort(Refusal::fixed(why)))

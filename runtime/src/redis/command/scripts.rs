@@ -75,7 +75,7 @@ fn arguments(args: &Args<'_>) -> Result<Arguments, Refusal> {
 fn eval(args: &Args<'_>, is_read_only: bool) -> Result<Plan, Refusal> {
     let text = text(args, 1)?;
     let name = Sha1::of(&text);
-    Ok(plan(Call { name, text: Some(text), arguments: arguments(args)?, is_read_only, now: args.now }))
+    Ok(plan(Call { name, text: Some(text), arguments: arguments(args)?, is_read_only, now: args.now() }))
 }
 
 fn evalsha(args: &Args<'_>, is_read_only: bool) -> Result<Plan, Refusal> {
@@ -84,7 +84,7 @@ fn evalsha(args: &Args<'_>, is_read_only: bool) -> Result<Plan, Refusal> {
     }
     let arguments = arguments(args)?;
     let name = Sha1::parse(args.get(1)).ok_or_else(no_script)?;
-    Ok(plan(Call { name, text: None, arguments, is_read_only, now: args.now }))
+    Ok(plan(Call { name, text: None, arguments, is_read_only, now: args.now() }))
 }
 
 /// What is known by its name is one step of its own; of all others it has to be found out what they are.
