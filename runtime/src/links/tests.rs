@@ -1,7 +1,6 @@
 //! Real sockets on loopback: what strangers, slow peers and torn connections do.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -10,7 +9,7 @@ use holdfast_core::wire::{self, Capabilities, Decoder, Ident, Message, WIRE_VERS
 use holdfast_core::{Member, MemberSet};
 use holdfast_support::certificates::{Authority, SHOP, write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::*;
@@ -245,37 +244,38 @@ async fn a_peer_that_does_not_read_fills_the_queue_and_nothing_else() {
 /// The network takes three seconds for the long frame.
 #[tokio::test]
 async fn signs_of_life_do_not_wait_for_a_value_of_32_mib() {
-    let settings = LinkSettings { queue_bytes: 64 << 20, ..SETTINGS };
+    let settings = LinkSettings { queue_bytes: 64 << 20, idle: Duration::from_secs(60), ..SETTINGS };
     let mut a = start_with(&[], settings).await;
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(256 << 10).expect("a size");
     let mut slow = socket.connect(a.addr).await.expect("connects");
+    slow.write_all(&wire::encode(&greeting())).await.expect("sends");
     let (_, _, handle) = a.opened().await;
     greet(&handle);
     handle.flush();
-    // What has been read when a sign of life is sent, and when it arrives: unlike a time, that does not depend on what else the machine does.
-    let read = Arc::new(AtomicUsize::new(0));
-    let so_far = read.clone();
+    // A sign of life is sent whenever something has been read. What has been read by then, and when it arrives: unlike times, that does not depend on what
+    // else the machine does.
+    let (so_far, mut read) = watch::channel(0);
     let reader = tokio::spawn(async move {
         let (mut decoder, mut buffer) = (Decoder::default(), bytes::BytesMut::new());
         let mut beats = Vec::new();
         loop {
             // Some 10 MiB a second.
             sleep(Duration::from_millis(25)).await;
+            // It is slow, not silent.
+            slow.write_all(&beat(0)).await.expect("sends");
             let mut allowance = 256 << 10;
             while allowance > 0 {
                 let mut piece = vec![0; allowance];
                 let length = slow.read(&mut piece).await.expect("connected");
                 buffer.extend_from_slice(&piece[..length]);
-                so_far.fetch_add(length, Ordering::Relaxed);
+                so_far.send_modify(|read| *read += length);
                 allowance -= length;
-                if length == 0 {
-                    return beats;
-                }
+                assert!(length > 0, "cut off before the value was there");
             }
             while let Some(frame) = decoder.decode(&mut buffer).expect("frames") {
                 match frame {
-                    Frame::Heartbeat { ack, .. } => beats.push((ack, so_far.load(Ordering::Relaxed))),
+                    Frame::Heartbeat { ack, .. } => beats.push((ack, *so_far.borrow())),
                     Frame::Data { .. } => return beats,
                     _ => {}
                 }
@@ -286,10 +286,12 @@ async fn signs_of_life_do_not_wait_for_a_value_of_32_mib() {
     assert!(handle.send(long(32 << 20)));
     handle.flush();
     let mut sent = Vec::new();
-    while !reader.is_finished() {
-        sleep(Duration::from_millis(50)).await;
-        sent.push(read.load(Ordering::Relaxed));
-        assert!(handle.send(beat(sent.len() as u64)));
+    while read.changed().await.is_ok() {
+        sent.push(*read.borrow_and_update());
+        if !handle.send(beat(sent.len() as u64)) {
+            // The reader has gone, and says why.
+            break;
+        }
         handle.flush();
     }
     let arrived = reader.await.expect("no panic");
