@@ -5,7 +5,6 @@ mod browser;
 mod debian;
 mod door;
 mod go;
-mod install;
 mod junit;
 mod killed;
 mod left_out;
@@ -101,7 +100,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
     apt::ensure(room::PROGRAMS, &progress).await?;
     let mut rows = Vec::new();
     for suite in suites {
-        let folder = install::ensure(suite, &progress).await?;
+        let folder = suite.ensure(&progress).await?;
         for choice in choices.iter().filter(|_| wants(Part::Tests)) {
             let verdict = tests(suite, *choice, &folder, &results, &progress).await;
             rows.push(Row { suite: *suite, kind: Kind::Tests(*choice, verdict) });

@@ -1,15 +1,15 @@
 //! What a suite is: a library, how it and its tests get here, and the programs that run them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use holdfast_support::apt::Needed;
 use holdfast_support::command::Run;
+pub(crate) use holdfast_support::install::Files;
+use holdfast_support::install::{self, Recipe};
+use holdfast_support::progress::Progress;
 
 use crate::verdict::Case;
-
-/// Files by their names, compiled in here.
-pub(crate) type Files = &'static [(&'static str, &'static str)];
 
 /// A library and its tests. All folders are the suite's own one in the cache.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,16 @@ pub(crate) struct Suite {
     pub(crate) tests: Tests,
     /// A program that keeps sessions by the library, as [`crate::killed`] asks for it.
     pub(crate) user: fn(&Path) -> Run,
+}
+
+impl Suite {
+    /// Its folder, with everything in it.
+    pub(crate) async fn ensure(&self, progress: &Progress) -> anyhow::Result<PathBuf> {
+        let &Self { name, library: what, programs, sources, install: commands, .. } = self;
+        let folder = Recipe { shelf: "conformance", name, what, programs, sources, commands }.ensure(progress).await?;
+        install::write(&folder, self.files)?;
+        Ok(folder)
+    }
 }
 
 /// The tests of a library.
