@@ -9,9 +9,9 @@
 #                is judged, for MINUTES=10; SEED=7 does the same again; BREAK=AnswerWithoutLease breaks a rule, which has to be noticed
 #   make sim     schedules of faults against the replication rules, for SECONDS=60
 #   make fuzz    bytes of hostile clients and members against the Redis front door and the wire format, for SECONDS=60
-#   make bench   what Holdfast costs and reaches on this machine, beside Redis (docs/performance.md); ONLY=replication or
-#                ONLY=redis, parts of them by ARGS="--part writes,growth,failover,million" or "--part commands,scaling,memory",
-#                a short run by ARGS=--quick
+#   make bench   what Holdfast costs and reaches on this machine, beside Redis and Tomcat (docs/performance.md); ONLY=replication,
+#                ONLY=redis or ONLY=pages, parts of them by ARGS="--part writes,growth,failover,million", "--part commands,scaling,memory"
+#                or "--part frameworks,tomcat", a short run by ARGS=--quick
 #   make conformance
 #                the suites of real session libraries, from their registries, against a cluster of three members, and each library
 #                while members are killed (docs/conformance.md); ONLY=django,redis-py, by MEMBERS=0,1,2,turn or redis, to compare

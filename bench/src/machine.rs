@@ -18,6 +18,19 @@ pub(crate) fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
     Ok(TICK * (ticks(11)? + ticks(12)?))
 }
 
+/// A process and all that it has started, it first.
+pub(crate) fn family(pid: u32) -> Vec<u32> {
+    let mut family = vec![pid];
+    let mut next = 0;
+    while let Some(parent) = family.get(next) {
+        // One that has ended meanwhile has no children.
+        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+        family.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+        next += 1;
+    }
+    family
+}
+
 /// CPU time of this process so far.
 pub(crate) fn cpu_here() -> anyhow::Result<Duration> {
     cpu_of(std::process::id())

@@ -3,6 +3,7 @@
 
 mod client;
 mod machine;
+mod pages;
 mod part;
 mod redis;
 mod redis_pair;

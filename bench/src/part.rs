@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 
 use crate::report::Report;
-use crate::{redis, replication};
+use crate::{pages, redis, replication};
 
 /// What is compared with what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -12,6 +12,8 @@ pub(crate) enum Subject {
     Replication,
     /// The Redis front door beside Redis.
     Redis,
+    /// Whole pages of applications.
+    Pages,
 }
 
 /// A part of a benchmark.
@@ -31,6 +33,10 @@ pub(crate) enum Part {
     Scaling,
     /// Redis: what a session takes beyond its bytes.
     Memory,
+    /// Pages: applications in Django and Express, with their sessions in Redis or in Holdfast.
+    Frameworks,
+    /// Pages: an application in Rust beside a servlet in a cluster of Tomcats.
+    Tomcat,
 }
 
 impl Subject {
@@ -39,6 +45,7 @@ impl Subject {
         match self {
             Self::Replication => "replication",
             Self::Redis => "redis",
+            Self::Pages => "pages",
         }
     }
 }
@@ -48,6 +55,7 @@ impl Part {
         match self {
             Self::Writes | Self::Growth | Self::Failover | Self::Million => Subject::Replication,
             Self::Commands | Self::Scaling | Self::Memory => Subject::Redis,
+            Self::Frameworks | Self::Tomcat => Subject::Pages,
         }
     }
 
@@ -60,6 +68,8 @@ impl Part {
             Self::Commands => redis::commands(quick, report).await,
             Self::Scaling => redis::scaling(quick, report).await,
             Self::Memory => redis::memory(quick, report).await,
+            Self::Frameworks => pages::frameworks(quick, report).await,
+            Self::Tomcat => pages::tomcat(quick, report).await,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One member: a process of the runtime, as the kubelet would run it.
+//! One member: a process of the runtime, or of an application that is a member itself, as the kubelet would run it.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -80,6 +80,8 @@ pub struct Member {
     pub redis: SocketAddr,
     /// Where it tells about itself.
     pub admin: SocketAddr,
+    /// Where users come in, if it is an application.
+    pub users: SocketAddr,
 }
 
 impl Member {
@@ -88,11 +90,23 @@ impl Member {
     /// # Errors
     /// When its files cannot be written, or it cannot be started.
     pub fn start(binary: &Path, pod: &Pod, surroundings: Surroundings) -> anyhow::Result<Self> {
+        Self::launch(binary, |_| "run".to_owned(), pod, surroundings)
+    }
+
+    /// Starts the application at `binary`, which is a member itself and is given `--listen`; it is not ready yet.
+    ///
+    /// # Errors
+    /// When its files cannot be written, or it cannot be started.
+    pub fn start_application(binary: &Path, pod: &Pod, surroundings: Surroundings) -> anyhow::Result<Self> {
+        Self::launch(binary, |users| format!("--listen={users}"), pod, surroundings)
+    }
+
+    fn launch(binary: &Path, action: impl Fn(SocketAddr) -> String, pod: &Pod, surroundings: Surroundings) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a folder")?;
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("kubeconfig"), api_server::kubeconfig(surroundings.api_server)).context("cannot write a kubeconfig")?;
-        let mut command = pod.command(binary, "run", folder.path())?;
-        let (redis, admin) = two_free(pod.ip).context("no port is free")?;
+        let [redis, admin, users] = free(pod.ip).context("no port is free")?;
+        let mut command = pod.command(binary, &action(users), folder.path())?;
         command
             .env("KUBECONFIG", path("kubeconfig"))
             .env("HOLDFAST_NAMESERVER", surroundings.name_server.to_string())
@@ -107,7 +121,7 @@ impl Member {
         let child = tokio::process::Command::from(command).kill_on_drop(true).spawn();
         let child = child.with_context(|| format!("cannot start `{}`", binary.display()))?;
         let pid = child.id().context("it ended at once")?;
-        Ok(Self { child, folder, pid, redis, admin })
+        Ok(Self { child, folder, pid, redis, admin, users })
     }
 
     /// One of its files.
@@ -139,8 +153,9 @@ impl Member {
     }
 }
 
-/// Both are held until both are known, so that they differ.
-fn two_free(ip: Ipv4Addr) -> std::io::Result<(SocketAddr, SocketAddr)> {
-    let (one, two) = (TcpListener::bind((ip, 0))?, TcpListener::bind((ip, 0))?);
-    Ok((one.local_addr()?, two.local_addr()?))
+/// All are held until all are known, so that they differ.
+fn free<const N: usize>(ip: Ipv4Addr) -> std::io::Result<[SocketAddr; N]> {
+    let held = (0..N).map(|_| TcpListener::bind((ip, 0))).collect::<std::io::Result<Vec<_>>>()?;
+    let addresses = held.iter().map(TcpListener::local_addr).collect::<std::io::Result<Vec<_>>>()?;
+    Ok(addresses.try_into().expect("as many as are held"))
 }

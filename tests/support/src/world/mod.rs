@@ -36,6 +36,8 @@ pub struct World {
     port: u16,
     copies: u8,
     threads: Option<u8>,
+    /// The program of the applications that are the members; none if they are runtimes.
+    application: Option<&'static str>,
     starts: u32,
 }
 
@@ -54,7 +56,15 @@ impl World {
     /// # Errors
     /// When it cannot be started, or does not settle.
     pub async fn start(members: u8, copies: u8, ways: Ways) -> anyhow::Result<Self> {
-        Self::start_with(members, copies, ways, None).await
+        Self::start_with(members, copies, ways, None, None).await
+    }
+
+    /// A cluster of so many applications that are members themselves, settled: processes of the program of this name, built beside this one.
+    ///
+    /// # Errors
+    /// When it cannot be started, or does not settle.
+    pub async fn of_applications(name: &'static str, members: u8, copies: u8) -> anyhow::Result<Self> {
+        Self::start_with(members, copies, Ways::Direct, None, Some(name)).await
     }
 
     /// One member by itself, which serves its clients on so many threads.
@@ -62,16 +72,22 @@ impl World {
     /// # Errors
     /// When it cannot be started, or does not settle.
     pub async fn single(threads: u8) -> anyhow::Result<Self> {
-        Self::start_with(1, 0, Ways::Direct, Some(threads)).await
+        Self::start_with(1, 0, Ways::Direct, Some(threads), None).await
     }
 
-    async fn start_with(members: u8, copies: u8, ways: Ways, threads: Option<u8>) -> anyhow::Result<Self> {
+    async fn start_with(
+        members: u8,
+        copies: u8,
+        ways: Ways,
+        threads: Option<u8>,
+        application: Option<&'static str>,
+    ) -> anyhow::Result<Self> {
         // Several of these may run on one machine.
         let net = 86 + (std::process::id() % 100) as u8;
         let port = free_port(&(0..PLACES).map(|id| ip(net, id)).collect::<Vec<_>>())?;
         let api = ApiServer::start().await?;
         let (none, name_servers, cables) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut world = Self { members: none, api, name_servers, cables, net, port, copies, threads, starts: 0 };
+        let mut world = Self { members: none, api, name_servers, cables, net, port, copies, threads, application, starts: 0 };
         for from in 0..PLACES {
             world.connect(from, ways).await?;
         }
@@ -120,7 +136,11 @@ impl World {
             copies: self.copies,
             threads: self.threads,
         };
-        self.members.insert(id, Member::start(&binary()?, &pod, surroundings)?);
+        let member = match self.application {
+            None => Member::start(&built("holdfast-runtime")?, &pod, surroundings)?,
+            Some(name) => Member::start_application(&built(name)?, &pod, surroundings)?,
+        };
+        self.members.insert(id, member);
         Ok(())
     }
 
@@ -148,6 +168,15 @@ impl World {
     #[must_use]
     pub fn redis(&self, id: u8) -> SocketAddr {
         self.members[&id].redis
+    }
+
+    /// Where the users of this member come in, if members are applications.
+    ///
+    /// # Panics
+    /// When there is no such member.
+    #[must_use]
+    pub fn users(&self, id: u8) -> SocketAddr {
+        self.members[&id].users
     }
 
     /// Whether the view has so many Full members, nobody else, and everything is protected.
@@ -198,10 +227,13 @@ fn last_lines(member: &Member) -> String {
     lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
-/// The runtime, built beside this program.
-fn binary() -> anyhow::Result<PathBuf> {
+/// A program that was built beside this one.
+///
+/// # Errors
+/// When it is not there.
+pub fn built(name: &str) -> anyhow::Result<PathBuf> {
     let here = std::env::current_exe().context("cannot find this program")?;
-    let path = here.with_file_name("holdfast-runtime");
+    let path = here.with_file_name(name);
     anyhow::ensure!(
         path.exists(),
         "`{}` is not there: build it in the same profile (`make bench` and `make conformance` do)",
