@@ -9,7 +9,7 @@ use futures::future::try_join_all;
 use holdfast_support::progress::Progress;
 use tokio::time::{sleep, timeout};
 
-use super::contest::{Contender, Course, Outcome};
+use super::contest::{By, Contender, Course, Outcome};
 use super::line::Line;
 use super::rust::Pods;
 use super::tomcat::{Nodes, RECIPE, Replication};
@@ -76,13 +76,17 @@ pub(super) async fn run(quick: bool, report: &mut Report) -> anyhow::Result<()> 
 }
 
 fn show(report: &mut Report, contenders: &[Contender], outcome: &Outcome) {
-    let mut row = |what: String, of: usize, to: usize, target: Target| report.row(PART, what, "", outcome.ratio(0, of, to, 0), target);
-    row(format!("throughput, {} / {}", HOLDFAST[INSIDE], TOMCAT[0].0), INSIDE, DELTA, Target::AtLeast(2.0));
-    row(format!("throughput, {} / {}", HOLDFAST[BESIDE], TOMCAT[0].0), BESIDE, DELTA, Target::AtLeast(2.0));
-    row(format!("throughput with a copy / without, {}", HOLDFAST[INSIDE]), INSIDE, INSIDE + 1, Target::None);
-    row(format!("throughput with a copy / without, {}", HOLDFAST[BESIDE]), BESIDE, BESIDE + 1, Target::None);
-    for (index, (name, _)) in TOMCAT.iter().enumerate().take(TOMCAT.len() - 1) {
-        row(format!("throughput with a cluster / without, {name}"), DELTA + index, ALONE, Target::None);
+    for (what, by, target) in [("throughput", By::Throughput, Target::AtLeast(2.0)), ("CPU of a view", By::Cpu, Target::None)] {
+        let mut row = |name: String, of: usize, to: usize, target: Target| {
+            report.row(PART, format!("{what}, {name}"), "", outcome.ratio(0, of, to, by), target);
+        };
+        row(format!("{} / {}", HOLDFAST[INSIDE], TOMCAT[0].0), INSIDE, DELTA, target);
+        row(format!("{} / {}", HOLDFAST[BESIDE], TOMCAT[0].0), BESIDE, DELTA, target);
+        row(format!("{}, with a copy / without", HOLDFAST[INSIDE]), INSIDE, INSIDE + 1, Target::None);
+        row(format!("{}, with a copy / without", HOLDFAST[BESIDE]), BESIDE, BESIDE + 1, Target::None);
+        for (index, (name, _)) in TOMCAT.iter().enumerate().take(TOMCAT.len() - 1) {
+            row(format!("{name} / without a cluster"), DELTA + index, ALONE, Target::None);
+        }
     }
     outcome.show(report, PART, contenders, 0);
 }

@@ -10,7 +10,7 @@ use holdfast_support::command::Run;
 use holdfast_support::install::{self, Files, Recipe};
 use holdfast_support::progress::Progress;
 
-use super::contest::{Contender, Course, Outcome};
+use super::contest::{By, Contender, Course, Outcome};
 use super::process::Process;
 use super::stores::{KeyOf, Stores};
 use super::{django, express};
@@ -83,10 +83,10 @@ impl Framework {
         for (contest, connections) in self.connections.iter().enumerate() {
             let part = format!("pages of {}, {connections} connection{}", self.name, if *connections == 1 { "" } else { "s" });
             for (peer, contender) in contenders.iter().enumerate().skip(1) {
-                let peer_name = &contender.name;
-                report.row(&part, format!("throughput, Holdfast / {peer_name}"), "", outcome.ratio(contest, 0, peer, 0), Target::None);
-                report.row(&part, format!("p50, Holdfast / {peer_name}"), "", outcome.ratio(contest, 0, peer, 1), Target::None);
-                report.row(&part, format!("p99, Holdfast / {peer_name}"), "", outcome.ratio(contest, 0, peer, 2), Target::None);
+                for (what, by) in [("throughput", By::Throughput), ("p50", By::P50), ("p99", By::P99), ("CPU of a view", By::Cpu)] {
+                    let ratio = outcome.ratio(contest, 0, peer, by);
+                    report.row(&part, format!("{what}, Holdfast / {}", contender.name), "", ratio, Target::None);
+                }
             }
             outcome.show(report, &part, contenders, contest);
         }
