@@ -18,9 +18,7 @@ pub(crate) fn views(cart: Option<&str>) -> u64 {
 
 /// The cart after so many views.
 pub(crate) fn cart(views: u64) -> String {
-    let mut cart = format!("{views:0width$};", width = DIGITS);
-    cart.extend(std::iter::repeat_n('x', LENGTH - cart.len()));
-    cart
+    format!("{views:0width$};{}", "x".repeat(LENGTH - DIGITS - 1), width = DIGITS)
 }
 
 /// The page.

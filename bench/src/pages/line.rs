@@ -74,3 +74,41 @@ impl Line {
         Ok(Some(Page { body, cookie }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server that answers one request with these pieces.
+    async fn server(pieces: &'static [&'static str]) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let mut request = [0; 1024];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
+            for piece in pieces {
+                stream.write_all(piece.as_bytes()).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_page_may_come_in_pieces_and_brings_a_cookie() {
+        let pieces = &["HTTP/1.1 200 OK\r\nset-cookie: id=7; Path=/\r\nContent-", "Length: 4\r\n\r\npa", "ge"];
+        let page = Line::open(server(pieces).await).await.unwrap().get("/", None).await.unwrap();
+        assert_eq!((&*page.body, page.cookie.as_deref()), (b"page".as_slice(), Some("id=7")));
+    }
+
+    #[tokio::test]
+    async fn whatever_is_not_200_is_an_error() {
+        let pieces = &["HTTP/1.1 500 Oh\r\nContent-Length: 4\r\n\r\nbusy"];
+        let error = Line::open(server(pieces).await).await.unwrap().get("/", None).await.unwrap_err();
+        assert_eq!(error.to_string(), "the answer is Some(500): busy");
+    }
+}

@@ -77,3 +77,39 @@ impl Drop for Process {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_process_has_started_ends_with_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let run = Run::new("sh", ["-c", "sleep 600 & sleep 600 & wait"]);
+        let process = Process::start(&run, listener.local_addr().unwrap()).await.unwrap();
+        let begun = Instant::now();
+        let family = loop {
+            let family = machine::family(process.pid);
+            if family.len() == 3 {
+                break family;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{family:?}");
+            sleep(Duration::from_millis(5)).await;
+        };
+        drop(process);
+        while family.iter().any(|pid| is_running(*pid)) {
+            assert!(begun.elapsed() < PATIENCE, "{family:?}");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Not one that has ended and is not waited for yet.
+    fn is_running(pid: u32) -> bool {
+        let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
+    }
+}
