@@ -70,12 +70,12 @@ mod tests {
     fn durations_carry_the_pattern_of_gep_2257() {
         let mut seen = 0;
         visit(|name, schema| {
-            if ["ackTimeout", "heartbeatInterval", "failureTimeout", "timeout"].contains(&name) {
+            if ["ackTimeout", "heartbeatInterval", "failureTimeout", "timeout", "idleTimeout"].contains(&name) {
                 assert_eq!(schema["pattern"], "^([0-9]{1,5}(h|m|s|ms)){1,4}$", "{name}");
                 seen += 1;
             }
         });
-        assert_eq!(seen, 4);
+        assert_eq!(seen, 5);
     }
 
     #[test]

@@ -49,3 +49,14 @@ pub(crate) fn label_key(field: &str) -> Rule {
         Message::Expression(format!("'{field} must be the key of a label of nodes, such as topology.kubernetes.io/zone, not ' + self")),
     )
 }
+
+/// An address left over from another Redis would be used instead of the runtime's, without a word.
+pub(crate) fn redis_url_is_set_once() -> Rule {
+    Rule::new(
+        "!has(self.workload.app.env) || has(self.security.redis.usersSecretRef) || self.workload.app.env.all(e, e.name != 'REDIS_URL')",
+    )
+    .message(
+        "spec.workload.app.env must not set REDIS_URL: Holdfast sets it, unless spec.security.redis.usersSecretRef asks for a password",
+    )
+    .field_path(".workload.app.env")
+}

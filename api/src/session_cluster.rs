@@ -41,7 +41,7 @@ use crate::{ByteSize, Duration, Placement, Preset, Replication, SessionClusterSt
         .message("spec.security.tls.mode can only be changed together with spec.replicas: 0: members with TLS and members without cannot reach each other")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = rules::queue_holds_a_session())]
+#[x_kube(validation = rules::queue_holds_a_session(), validation = rules::redis_url_is_set_once())]
 pub struct SessionClusterSpec {
     /// How many members (pods of the application) there are: 0 to 64.
     #[serde(default = "default_replicas")]
@@ -100,6 +100,11 @@ pub struct Runtime {
     /// Resources of the runtime's container. Its memory limit is its budget for sessions; a CPU limit looks like a failing member to the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
+
+    /// On how many threads the runtime serves connections of the Redis protocol: 1 to 64. Absent: one, which is enough unless a core of its own is busy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = rules::integer("spec.runtime.threads", 1, 64))]
+    pub threads: Option<u32>,
 }
 
 /// The application whose sessions are kept.
@@ -138,13 +143,14 @@ pub struct App {
     #[schemars(length(max = 128))]
     pub args: Option<Vec<String>>,
 
-    /// Environment variables of the application. Holdfast itself sets `REDIS_URL`, `PORT` and those that start with `HOLDFAST_`.
+    /// Environment variables of the application. Holdfast itself sets `PORT`, those that start with `HOLDFAST_`, and `REDIS_URL`. That one is the
+    /// application's to set where `spec.security.redis.usersSecretRef` asks for a password.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     #[x_kube(
         merge_strategy = ListMerge::Map(vec!["name".into()]),
-        validation = Rule::new("self.all(e, !(e.name in ['REDIS_URL', 'PORT']) && !e.name.startsWith('HOLDFAST_'))")
-            .message("spec.workload.app.env must not set REDIS_URL, PORT or a name that starts with HOLDFAST_: Holdfast sets these")
+        validation = Rule::new("self.all(e, e.name != 'PORT' && !e.name.startsWith('HOLDFAST_'))")
+            .message("spec.workload.app.env must not set PORT or a name that starts with HOLDFAST_: Holdfast sets these")
     )]
     pub env: Vec<EnvVar>,
 
@@ -266,12 +272,12 @@ pub struct Security {
     /// Encryption of the links between members.
     #[serde(default)]
     pub tls: Tls,
-    /// Who may use the Redis protocol in the pod.
+    /// Who may use the Redis protocol in the pod, and for how long.
     #[serde(default)]
     pub redis: RedisSecurity,
 }
 
-/// Who may use the Redis protocol in the pod.
+/// Who may use the Redis protocol in the pod, and for how long.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RedisSecurity {
@@ -279,6 +285,11 @@ pub struct RedisSecurity {
     /// password in hexadecimal. A pod does not start before it is there; what changes in it is taken up while members run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub users_secret_ref: Option<SecretRef>,
+
+    /// After how long a client that asks nothing is closed, in whole seconds: 1s to 8760h. Absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = rules::duration("spec.security.redis.idleTimeout", "1s", "8760h", ""))]
+    pub idle_timeout: Option<Duration>,
 }
 
 /// A Secret in the namespace of the resource.

@@ -1,7 +1,8 @@
 //! The CEL rules of the resources, run as the API server would: what passes, and what the refusal says.
 
 use holdfast_api::{
-    Duration, MemberState, SessionCluster, SessionClusterSpec, SessionView, SessionViewSpec, TlsMode, Topology, Transport, ViewMember,
+    Duration, MemberState, SecretRef, SessionCluster, SessionClusterSpec, SessionView, SessionViewSpec, TlsMode, Topology, Transport,
+    ViewMember,
 };
 use k8s_openapi::api::core::v1::EnvVar;
 use kube::core::cel::{validate_cel, validate_cel_update};
@@ -115,6 +116,26 @@ fn the_runtimes_ports_and_variables_are_not_the_applications() {
         let env = vec![EnvVar { name: name.to_owned(), ..EnvVar::default() }];
         assert!(refusal(&cluster(|spec| spec.workload.app.env = env)).contains("spec.workload.app.env must not set"), "{name}");
     }
+}
+
+#[test]
+fn a_redis_url_is_the_applications_own_where_holdfast_cannot_know_it() {
+    let with = |change: fn(&mut SessionClusterSpec)| {
+        cluster(|spec| {
+            spec.workload.app.env = vec![EnvVar { name: "REDIS_URL".to_owned(), ..EnvVar::default() }];
+            change(spec);
+        })
+    };
+    assert!(refusal(&with(|_| ())).contains("spec.workload.app.env must not set REDIS_URL: Holdfast sets it, unless"));
+    validate_cel(&with(|spec| spec.security.redis.users_secret_ref = Some(SecretRef { name: "users".to_owned() }))).expect("a password");
+}
+
+#[test]
+fn threads_and_idle_clients_have_their_ranges() {
+    assert!(refusal(&cluster(|spec| spec.runtime.threads = Some(0))).contains("spec.runtime.threads must be 1 to 64"));
+    let refused = refusal(&cluster(|spec| spec.security.redis.idle_timeout = Some(Duration::from_millis(500))));
+    assert!(refused.contains("spec.security.redis.idleTimeout must be 1s to 8760h, not 500ms"), "{refused}");
+    validate_cel(&cluster(|spec| spec.security.redis.idle_timeout = Some(Duration::from_secs(8760 * 3600)))).expect("a year");
 }
 
 #[test]

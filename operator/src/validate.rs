@@ -59,13 +59,16 @@ pub fn validate(resource: &SessionCluster) -> Result<Cluster, Invalid> {
         let expected = "must be 1 to 65535 and none of 4000, 4001 and 6379, where the runtime listens in the same pod";
         return Err(Invalid::new("spec.workload.app.port", app.port, expected));
     }
-    if let Some(taken) = app.env.iter().find(|env| ["REDIS_URL", "PORT"].contains(&env.name.as_str()) || env.name.starts_with("HOLDFAST_"))
-    {
+    let sets_redis_url = spec.security.redis.users_secret_ref.is_some();
+    let is_taken = |name: &str| name == "PORT" || name.starts_with("HOLDFAST_") || (name == "REDIS_URL" && !sets_redis_url);
+    if let Some(taken) = app.env.iter().find(|env| is_taken(&env.name)) {
         return Err(Invalid::new("spec.workload.app.env", &taken.name, "must be another name: Holdfast sets this variable"));
     }
     if let Some(env) = app.env.iter().find(|env| !is_variable_name(&env.name)) {
         return Err(Invalid::new("spec.workload.app.env", &env.name, "must be a name of printable characters without '='"));
     }
+    spec.runtime.threads.map_or(Ok(()), |threads| range("spec.runtime.threads", threads, 1, 64))?;
+    idle_timeout(&spec)?;
     resources("spec.runtime.resources", spec.runtime.resources.as_ref())?;
     resources("spec.workload.app.resources", app.resources.as_ref())?;
     resources("spec.gateway.resources", spec.gateway.resources.as_ref())?;
@@ -73,6 +76,15 @@ pub fn validate(resource: &SessionCluster) -> Result<Cluster, Invalid> {
     probe("spec.workload.app.livenessProbe", app.liveness_probe.as_ref())?;
 
     Ok(Cluster { name, namespace, uid, generation: resource.metadata.generation.unwrap_or_default(), spec })
+}
+
+fn idle_timeout(spec: &SessionClusterSpec) -> Result<(), Invalid> {
+    match spec.security.redis.idle_timeout {
+        Some(timeout) if !(1..=8760 * 3600).contains(&timeout.as_std().as_secs()) => {
+            Err(Invalid::new("spec.security.redis.idleTimeout", timeout, "must be 1s to 8760h"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn session_keys(spec: &SessionClusterSpec) -> Result<(), Invalid> {
@@ -218,6 +230,14 @@ mod tests {
     }
 
     #[test]
+    fn a_redis_url_is_the_applications_own_where_holdfast_cannot_know_it() {
+        let env = json!([{"name": "REDIS_URL", "value": "redis://:secret@127.0.0.1:6379"}]);
+        assert!(refused(json!({"workload": {"app": {"env": env}}})).starts_with(r#"spec.workload.app.env: "REDIS_URL""#));
+        let change = json!({"security": {"redis": {"usersSecretRef": {"name": "users"}}}, "workload": {"app": {"env": env}}});
+        validate(&testing::resource(change)).expect("valid");
+    }
+
+    #[test]
     fn what_an_older_definition_would_let_through_is_refused_here() {
         assert!(refused(json!({"replicas": 65})).contains(r#"spec.replicas: "65" is not right: must be 0 to 64"#));
         assert!(refused(json!({"membership": {"failureTimeout": "900ms"}})).starts_with(r#"spec.membership.failureTimeout: "900ms""#));
@@ -236,6 +256,9 @@ mod tests {
             refused(json!({"workload": {"app": {"env": [{"name": "REDIS_URL"}]}}})).starts_with(r#"spec.workload.app.env: "REDIS_URL""#)
         );
         assert!(refused(json!({"workload": {"app": {"env": [{"name": "A=B"}]}}})).starts_with(r#"spec.workload.app.env: "A=B""#));
+        assert!(refused(json!({"runtime": {"threads": 65}})).starts_with(r#"spec.runtime.threads: "65" is not right: must be 1 to 64"#));
+        let timeout = json!({"security": {"redis": {"idleTimeout": "500ms"}}});
+        assert!(refused(timeout).starts_with(r#"spec.security.redis.idleTimeout: "500ms" is not right: must be 1s to 8760h"#));
         let mut named = testing::resource(json!({}));
         named.metadata.name = Some("shop.1".to_owned());
         assert!(validate(&named).expect_err("invalid").to_string().starts_with(r#"metadata.name: "shop.1""#));

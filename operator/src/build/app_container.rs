@@ -15,13 +15,11 @@ const LINGER_SECONDS: i64 = 5;
 pub(super) fn build(cluster: &Cluster) -> Container {
     let app = &cluster.spec.workload.app;
     // First, so that the application's own variables can refer to them as $(PORT).
-    let mut env = vec![
-        pod::env("REDIS_URL", format!("redis://127.0.0.1:{}", names::REDIS_PORT)),
-        pod::env_of_field("HOLDFAST_MEMBER", "metadata.name"),
-        pod::env("PORT", app.port),
-    ];
-    let of_preset = cluster.spec.workload.preset.map(Preset::environment).unwrap_or_default();
     let is_free = |name: &str| !app.env.iter().any(|env| env.name == name);
+    let redis_url = pod::env("REDIS_URL", format!("redis://127.0.0.1:{}", names::REDIS_PORT));
+    let mut env = if is_free("REDIS_URL") { vec![redis_url] } else { Vec::new() };
+    env.extend([pod::env_of_field("HOLDFAST_MEMBER", "metadata.name"), pod::env("PORT", app.port)]);
+    let of_preset = cluster.spec.workload.preset.map(Preset::environment).unwrap_or_default();
     env.extend(of_preset.iter().filter(|(name, _)| is_free(name)).map(|(name, value)| pod::env(name, value)));
     env.extend(app.env.iter().cloned());
     Container {

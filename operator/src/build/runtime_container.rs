@@ -104,6 +104,12 @@ fn environment(cluster: &Cluster, tls: bool) -> Vec<EnvVar> {
     if spec.security.redis.users_secret_ref.is_some() {
         env.push(pod::env("HOLDFAST_REDIS_USERS_FILE", format!("{}/{}", names::USERS_DIR, names::USERS_KEY)));
     }
+    if let Some(timeout) = spec.security.redis.idle_timeout {
+        env.push(pod::env("HOLDFAST_REDIS_TIMEOUT", timeout));
+    }
+    if let Some(threads) = spec.runtime.threads {
+        env.push(pod::env("HOLDFAST_THREADS", threads));
+    }
     env
 }
 

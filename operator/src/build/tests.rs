@@ -197,6 +197,34 @@ fn the_users_of_the_redis_protocol_are_mounted_into_the_runtime_only() {
 }
 
 #[test]
+fn the_applications_own_address_with_a_password_is_used() {
+    let address = json!([{"name": "REDIS_URL", "valueFrom": {"secretKeyRef": {"name": "shop-redis", "key": "url"}}}]);
+    let template = built(json!({
+        "security": {"redis": {"usersSecretRef": {"name": "shop-users"}}},
+        "workload": {"app": {"env": address}},
+    }))
+    .members
+    .spec
+    .expect("spec")
+    .template;
+    let env = template.spec.expect("a pod").containers.remove(0).env.expect("environment");
+    let given: Vec<_> = env.iter().filter(|env| env.name == "REDIS_URL").collect();
+    assert_eq!(serde_json::to_value(given).expect("serializes"), address);
+}
+
+#[test]
+fn the_runtime_is_told_its_threads_and_when_a_client_is_idle() {
+    let settings = |spec: Value| {
+        let pod = built(spec).members.spec.expect("spec").template.spec.expect("spec");
+        let env = pod.init_containers.expect("runtime")[0].env.clone().expect("environment");
+        ["HOLDFAST_THREADS", "HOLDFAST_REDIS_TIMEOUT"].map(|name| env.iter().find(|env| env.name == name).and_then(|env| env.value.clone()))
+    };
+    assert_eq!(settings(json!({})), [None, None]);
+    let both = settings(json!({"runtime": {"threads": 4}, "security": {"redis": {"idleTimeout": "300s"}}}));
+    assert_eq!(both, [Some("4".to_owned()), Some("5m".to_owned())]);
+}
+
+#[test]
 fn nothing_of_the_operator_is_in_a_pod_template() {
     let resources = built(json!({}));
     let templates = serde_json::to_string(&(&resources.members.spec, &resources.gateway.spec)).expect("serializes");
