@@ -31,8 +31,8 @@ pub use memory_report::MemoryReport;
 pub use preset::Preset;
 pub use replication::{Acknowledge, Compression, OnUnderReplicated, Placement, Replication, StateTransfer, Topology, Transport};
 pub use session_cluster::{
-    Affinity, AffinitySource, AffinitySourceType, App, Gateway, Membership, RedisSecurity, Runtime, SecretRef, Security, SessionCluster,
-    SessionClusterSpec, Sessions, Tls, TlsMode, Workload,
+    Affinity, AffinitySource, AffinitySourceType, App, Gateway, MemberProcess, Membership, RedisSecurity, Runtime, SecretRef, Security,
+    SessionCluster, SessionClusterSpec, Sessions, Tls, TlsMode, Workload,
 };
 pub use session_view::{MemberState, SessionView, SessionViewSpec, ViewMember};
 pub use status::{ClusterMember, ClusterMemberState, GatewayStatus, SessionClusterStatus, ViewStatus};

@@ -50,13 +50,39 @@ pub(crate) fn label_key(field: &str) -> Rule {
     )
 }
 
+/// Presets stand for what session libraries write in Redis.
+pub(crate) fn in_process_has_no_preset() -> Rule {
+    in_process("!has(self.workload.preset)", ".workload.preset").message(
+        "spec.workload.preset must be left out when spec.workload.app.member is InProcess: presets are for session libraries that speak the Redis protocol. Name the session cookie in spec.affinity.sources",
+    )
+}
+
+/// What would be said about a container that is not there.
+pub(crate) fn in_process_has_no_runtime() -> Rule {
+    in_process("!has(self.runtime.image) && !has(self.runtime.resources) && !has(self.runtime.threads)", ".runtime").message(
+        "spec.runtime must have no image, resources or threads when spec.workload.app.member is InProcess: there is no runtime beside the application, whose resources are spec.workload.app.resources",
+    )
+}
+
+/// What would be said about a protocol that nobody serves.
+pub(crate) fn in_process_serves_no_redis() -> Rule {
+    in_process("!has(self.security.redis.usersSecretRef) && !has(self.security.redis.idleTimeout)", ".security.redis").message(
+        "spec.security.redis must have no usersSecretRef and no idleTimeout when spec.workload.app.member is InProcess: nobody serves the Redis protocol there",
+    )
+}
+
+/// What has to hold where the application is the member.
+fn in_process(rule: &str, field_path: &str) -> Rule {
+    Rule::new(format!("self.workload.app.member != 'InProcess' || ({rule})")).field_path(field_path)
+}
+
 /// An address left over from another Redis would be used instead of the runtime's, without a word.
 pub(crate) fn redis_url_is_set_once() -> Rule {
     Rule::new(
-        "!has(self.workload.app.env) || has(self.security.redis.usersSecretRef) || self.workload.app.env.all(e, e.name != 'REDIS_URL')",
+        "!has(self.workload.app.env) || self.workload.app.member == 'InProcess' || has(self.security.redis.usersSecretRef) || self.workload.app.env.all(e, e.name != 'REDIS_URL')",
     )
     .message(
-        "spec.workload.app.env must not set REDIS_URL: Holdfast sets it, unless spec.security.redis.usersSecretRef asks for a password",
+        "spec.workload.app.env must not set REDIS_URL: Holdfast sets it, unless spec.security.redis.usersSecretRef asks for a password or spec.workload.app.member is InProcess",
     )
     .field_path(".workload.app.env")
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ByteSize, Duration, Placement, Preset, Replication, SessionClusterStatus, StateTransfer, rules};
 
-/// Replicated, sticky sessions for a web application: its pods, each with the replication runtime beside it, and the gateway before them.
+/// Replicated, sticky sessions for a web application: its pods, each with the replication runtime beside or inside it, and the gateway before them.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "holdfast.dev",
@@ -20,7 +20,7 @@ use crate::{ByteSize, Duration, Placement, Preset, Replication, SessionClusterSt
     status = "SessionClusterStatus",
     derive = "PartialEq",
     shortname = "hfsc",
-    doc = "Replicated, sticky sessions for a web application: its pods, each with the replication runtime beside it, and the gateway before them.",
+    doc = "Replicated, sticky sessions for a web application: its pods, each with the replication runtime beside or inside it, and the gateway before them.",
     scale(
         spec_replicas_path = ".spec.replicas",
         status_replicas_path = ".status.replicas",
@@ -41,7 +41,13 @@ use crate::{ByteSize, Duration, Placement, Preset, Replication, SessionClusterSt
         .message("spec.security.tls.mode can only be changed together with spec.replicas: 0: members with TLS and members without cannot reach each other")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = rules::queue_holds_a_session(), validation = rules::redis_url_is_set_once())]
+#[x_kube(
+    validation = rules::queue_holds_a_session(),
+    validation = rules::in_process_has_no_preset(),
+    validation = rules::in_process_has_no_runtime(),
+    validation = rules::in_process_serves_no_redis(),
+    validation = rules::redis_url_is_set_once()
+)]
 pub struct SessionClusterSpec {
     /// How many members (pods of the application) there are: 0 to 64.
     #[serde(default = "default_replicas")]
@@ -111,7 +117,7 @@ pub struct Runtime {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Workload {
-    /// An application in one container, which reaches its sessions at the address in its environment variable `REDIS_URL`.
+    /// An application in one container, which reaches its sessions at the address in its environment variable `REDIS_URL`, or is itself the member.
     pub app: App,
 
     /// The application's framework: its session cookie, the keys that are its sessions, and what it reads from the environment. What the fields
@@ -133,6 +139,10 @@ pub struct App {
         .message("spec.workload.app.port must be 1 to 65535 and none of 4000, 4001 and 6379: the runtime listens there in the same pod"))]
     pub port: u16,
 
+    /// Which process of the pod is the member: a runtime beside the application, or the application's own.
+    #[serde(default)]
+    pub member: MemberProcess,
+
     /// Command instead of the image's entry point.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
@@ -144,7 +154,7 @@ pub struct App {
     pub args: Option<Vec<String>>,
 
     /// Environment variables of the application. Holdfast itself sets `PORT`, those that start with `HOLDFAST_`, and `REDIS_URL`. That one is the
-    /// application's to set where `spec.security.redis.usersSecretRef` asks for a password.
+    /// application's to set where `spec.security.redis.usersSecretRef` asks for a password, and where `member` is `InProcess`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     #[x_kube(
@@ -158,11 +168,12 @@ pub struct App {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
 
-    /// Whether the application can take requests. Absent: whether its port accepts connections.
+    /// Whether the application can take requests. Absent: whether its port accepts connections; where `member` is `InProcess`, whether the member is
+    /// one of the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readiness_probe: Option<Probe>,
 
-    /// Whether the application must be restarted. Absent: never for that reason.
+    /// Whether the application must be restarted. Absent: never for that reason; where `member` is `InProcess`, whether the member hangs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub liveness_probe: Option<Probe>,
 
@@ -174,6 +185,16 @@ pub struct App {
     #[serde(default = "default_termination_grace_period")]
     #[x_kube(validation = rules::integer("spec.workload.app.terminationGracePeriodSeconds", 60, 3600))]
     pub termination_grace_period_seconds: u32,
+}
+
+/// Which process of a pod is the member of the cluster.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MemberProcess {
+    /// The runtime, in a container beside the application, which reaches it by the Redis protocol.
+    #[default]
+    Sidecar,
+    /// The application itself, a Rust program with the crate `holdfast`. There is no other container, and nobody serves the Redis protocol.
+    InProcess,
 }
 
 /// What a session may be.
@@ -344,6 +365,12 @@ fn default_gateway_replicas() -> u32 {
 }
 
 impl SessionClusterSpec {
+    /// Whether the application's own process is the member.
+    #[must_use]
+    pub fn is_in_process(&self) -> bool {
+        self.workload.app.member == MemberProcess::InProcess
+    }
+
     /// Patterns of the keys that are sessions; none: all are.
     #[must_use]
     pub fn session_keys(&self) -> Vec<&str> {

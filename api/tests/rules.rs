@@ -1,8 +1,8 @@
 //! The CEL rules of the resources, run as the API server would: what passes, and what the refusal says.
 
 use holdfast_api::{
-    Duration, MemberState, SecretRef, SessionCluster, SessionClusterSpec, SessionView, SessionViewSpec, TlsMode, Topology, Transport,
-    ViewMember,
+    Duration, MemberProcess, MemberState, SecretRef, SessionCluster, SessionClusterSpec, SessionView, SessionViewSpec, TlsMode, Topology,
+    Transport, ViewMember,
 };
 use k8s_openapi::api::core::v1::EnvVar;
 use kube::core::cel::{validate_cel, validate_cel_update};
@@ -119,6 +119,44 @@ fn the_runtimes_ports_and_variables_are_not_the_applications() {
 }
 
 #[test]
+fn an_application_that_is_the_member_has_no_runtime_to_speak_of() {
+    let with = |change: fn(&mut SessionClusterSpec)| {
+        cluster(|spec| {
+            spec.workload.app.member = MemberProcess::InProcess;
+            change(spec);
+        })
+    };
+    validate_cel(&with(|_| ())).expect("valid");
+    for (change, says) in [
+        (
+            (|spec| spec.workload.preset = Some(holdfast_api::Preset::Rust)) as fn(&mut SessionClusterSpec),
+            "spec.workload.preset must be left out",
+        ),
+        (|spec| spec.runtime.image = Some("mine:1".to_owned()), "spec.runtime must have no image, resources or threads"),
+        (|spec| spec.runtime.resources = Some(Default::default()), "spec.runtime must have no image, resources or threads"),
+        (|spec| spec.runtime.threads = Some(2), "spec.runtime must have no image, resources or threads"),
+        (
+            |spec| spec.security.redis.users_secret_ref = Some(SecretRef { name: "users".to_owned() }),
+            "spec.security.redis must have no usersSecretRef and no idleTimeout",
+        ),
+        (
+            |spec| spec.security.redis.idle_timeout = Some(Duration::from_secs(300)),
+            "spec.security.redis must have no usersSecretRef and no idleTimeout",
+        ),
+    ] {
+        let refused = refusal(&with(change));
+        assert!(refused.contains(says) && refused.contains("InProcess"), "{refused}");
+    }
+}
+
+#[test]
+fn a_member_may_move_into_its_application_and_out_of_it() {
+    let (beside, inside) = (cluster(|_| ()), cluster(|spec| spec.workload.app.member = MemberProcess::InProcess));
+    validate_cel_update(&inside, &beside).expect("pods are replaced one by one");
+    validate_cel_update(&beside, &inside).expect("and back");
+}
+
+#[test]
 fn a_redis_url_is_the_applications_own_where_holdfast_cannot_know_it() {
     let with = |change: fn(&mut SessionClusterSpec)| {
         cluster(|spec| {
@@ -127,6 +165,7 @@ fn a_redis_url_is_the_applications_own_where_holdfast_cannot_know_it() {
         })
     };
     assert!(refusal(&with(|_| ())).contains("spec.workload.app.env must not set REDIS_URL: Holdfast sets it, unless"));
+    validate_cel(&with(|spec| spec.workload.app.member = MemberProcess::InProcess)).expect("there is no runtime to reach");
     validate_cel(&with(|spec| spec.security.redis.users_secret_ref = Some(SecretRef { name: "users".to_owned() }))).expect("a password");
 }
 

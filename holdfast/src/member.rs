@@ -13,7 +13,7 @@ use holdfast_runtime::session::SessionHandle;
 use holdfast_runtime::status::{Phase, Status};
 use holdfast_runtime::thread::OwnThread;
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::events::Bus;
 use crate::store::Store;
@@ -67,6 +67,15 @@ enum Runs {
 }
 
 impl Runs {
+    /// How long the application goes on serving at least, once the member hands over.
+    fn linger(&self) -> Duration {
+        match self {
+            Self::Bare { .. } => Duration::ZERO,
+            #[cfg(feature = "kubernetes")]
+            Self::Pod { .. } => pod::LINGER,
+        }
+    }
+
     /// Leaves the view; false if that has taken too long.
     async fn leave(self, control: &MemberControl) -> bool {
         match self {
@@ -118,13 +127,24 @@ impl Member {
         reached(&self.control, |status| status.phase == Phase::Accepting).await
     }
 
-    /// Hands everything over, and returns when nothing would be lost if this process ended; or at once if there is nobody to hand anything to. It still
-    /// serves, so requests that are running can end afterwards. There is no way back. Nothing is done before the future is first polled; it does not borrow
-    /// the member, so that a server's graceful shutdown can have it.
+    /// Hands everything over, and returns when nothing would be lost if this process ended; or at once if there is nobody to hand anything to. In a pod
+    /// ([`Member::from_env`]) it takes 5 s in any case, in which the gateways turn to other members. It still serves, so requests that are running can end
+    /// afterwards. There is no way back. Nothing is done before the future is first polled; it does not borrow the member, so that a server's graceful
+    /// shutdown can have it.
     ///
     /// # Errors
     /// When it takes longer than [`Builder::drain_timeout`], or the member ends before.
     pub fn drain(&self) -> impl Future<Output = Result<(), LeaveError>> + Send + use<> {
+        let (handed_over, linger) = (self.hand_over(), self.runs.linger());
+        async move {
+            let until = Instant::now() + linger;
+            handed_over.await?;
+            sleep_until(until).await;
+            Ok(())
+        }
+    }
+
+    fn hand_over(&self) -> impl Future<Output = Result<(), LeaveError>> + Send + use<> {
         let (control, limit) = (self.control.clone(), self.drain_timeout);
         async move {
             control.drain().await.map_err(|_| LeaveError::Ended)?;
@@ -139,12 +159,12 @@ impl Member {
         }
     }
 
-    /// Drains, and leaves the view. When the application has ended its last request.
+    /// Hands everything over, if [`Member::drain`] has not, and leaves the view. When the application has ended its last request.
     ///
     /// # Errors
     /// When it has not come to that in time; the member has ended all the same.
     pub async fn leave(self) -> Result<(), LeaveError> {
-        self.drain().await?;
+        self.hand_over().await?;
         if self.runs.leave(&self.control).await { Ok(()) } else { Err(LeaveError::StillInView) }
     }
 }

@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
 
-use crate::build::RUNTIME_CONTAINER;
+use crate::build::{APP_CONTAINER, RUNTIME_CONTAINER};
 use crate::cluster::Cluster;
 use crate::observed::Observed;
 
@@ -67,16 +67,23 @@ pub fn is_lost(view: &SessionView) -> bool {
     view.spec.members.is_empty() && view.annotations().contains_key(names::FOUNDED_ANNOTATION)
 }
 
-/// Pods whose runtime may have the view from before this register: it has run since then. A process that started later has nothing.
+/// Pods whose member may have the view from before this register: it has run since then. A process that started later has nothing.
 pub fn witnesses(observed: &Observed, view: &SessionView) -> Vec<String> {
     let Some(made) = view.creation_timestamp() else { return Vec::new() };
     let is_member = |pod: &&Pod| pod.labels().get(names::COMPONENT_LABEL).is_some_and(|component| component == names::MEMBER);
     let may_have_it = |pod: &&Pod| {
-        let status = pod.status.iter().flat_map(|status| status.init_container_statuses.iter().chain(&status.container_statuses)).flatten();
         let running = |container: &ContainerStatus| container.state.as_ref()?.running.as_ref()?.started_at.as_ref().map(|time| time.0);
-        status.filter(|container| container.name == RUNTIME_CONTAINER).filter_map(running).any(|started| started <= made.0 + CLOCKS)
+        of_member(pod).and_then(running).is_some_and(|started| started <= made.0 + CLOCKS)
     };
     observed.pods.iter().filter(is_member).filter(may_have_it).map(ResourceExt::name_any).collect()
+}
+
+/// The container that a pod's member runs in: the runtime's, and where there is none the application's.
+fn of_member(pod: &Pod) -> Option<&ContainerStatus> {
+    let status = pod.status.as_ref()?;
+    let named =
+        |name| status.init_container_statuses.iter().chain(&status.container_statuses).flatten().find(|container| container.name == name);
+    named(RUNTIME_CONTAINER).or_else(|| named(APP_CONTAINER))
 }
 
 #[cfg(test)]
@@ -142,6 +149,24 @@ mod tests {
         assert_eq!(step(json!({}), &by_the_clock_of_its_node, Some(1007)), Step::Keep);
         let none = remade(["2026-01-01T12:05:00Z"; 3]);
         assert_eq!(step(json!({}), &none, Some(1007)), marks(&[("holdfast.dev/founded", None)], None));
+    }
+
+    #[test]
+    fn an_application_that_is_the_member_may_have_the_view_and_one_beside_a_runtime_has_not() {
+        let started = |name: &str, at: &str| json!([{"name": name, "image": "i", "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {"startedAt": at}}}]);
+        let with_app = |mut world: World| {
+            for ordinal in 0..3 {
+                world = world.pod(ordinal, |pod| {
+                    let statuses = started("app", "2026-01-01T11:00:00Z");
+                    pod.status.as_mut().expect("a status").container_statuses = serde_json::from_value(statuses).expect("statuses");
+                });
+            }
+            world
+        };
+        let beside = with_app(remade(["2026-01-01T12:05:00Z"; 3]));
+        assert_eq!(witnesses(&beside.observed, beside.observed.view.as_ref().expect("a view")), [""; 0]);
+        let inside = beside.pod(1, |pod| pod.status.as_mut().expect("a status").init_container_statuses = None);
+        assert_eq!(witnesses(&inside.observed, inside.observed.view.as_ref().expect("a view")), ["shop-1"]);
     }
 
     #[test]

@@ -59,7 +59,8 @@ pub fn validate(resource: &SessionCluster) -> Result<Cluster, Invalid> {
         let expected = "must be 1 to 65535 and none of 4000, 4001 and 6379, where the runtime listens in the same pod";
         return Err(Invalid::new("spec.workload.app.port", app.port, expected));
     }
-    let sets_redis_url = spec.security.redis.users_secret_ref.is_some();
+    in_process(&spec)?;
+    let sets_redis_url = spec.is_in_process() || spec.security.redis.users_secret_ref.is_some();
     let is_taken = |name: &str| name == "PORT" || name.starts_with("HOLDFAST_") || (name == "REDIS_URL" && !sets_redis_url);
     if let Some(taken) = app.env.iter().find(|env| is_taken(&env.name)) {
         return Err(Invalid::new("spec.workload.app.env", &taken.name, "must be another name: Holdfast sets this variable"));
@@ -76,6 +77,23 @@ pub fn validate(resource: &SessionCluster) -> Result<Cluster, Invalid> {
     probe("spec.workload.app.livenessProbe", app.liveness_probe.as_ref())?;
 
     Ok(Cluster { name, namespace, uid, generation: resource.metadata.generation.unwrap_or_default(), spec })
+}
+
+/// What only a runtime beside the application has.
+fn in_process(spec: &SessionClusterSpec) -> Result<(), Invalid> {
+    let (runtime, redis) = (&spec.runtime, &spec.security.redis);
+    let given = [
+        ("spec.workload.preset", spec.workload.preset.is_some()),
+        ("spec.runtime.image", runtime.image.is_some()),
+        ("spec.runtime.resources", runtime.resources.is_some()),
+        ("spec.runtime.threads", runtime.threads.is_some()),
+        ("spec.security.redis.usersSecretRef", redis.users_secret_ref.is_some()),
+        ("spec.security.redis.idleTimeout", redis.idle_timeout.is_some()),
+    ];
+    match given.into_iter().find(|(_, is_given)| spec.is_in_process() && *is_given) {
+        Some((field, _)) => Err(Invalid::new(field, "set", "must be left out when spec.workload.app.member is InProcess")),
+        None => Ok(()),
+    }
 }
 
 fn idle_timeout(spec: &SessionClusterSpec) -> Result<(), Invalid> {
@@ -230,11 +248,34 @@ mod tests {
     }
 
     #[test]
+    fn an_application_that_is_the_member_has_no_runtime_to_speak_of() {
+        let refused = |mut change: serde_json::Value| {
+            change["workload"]["app"] = json!({"member": "InProcess"});
+            validate(&testing::resource(change)).expect_err("invalid").field
+        };
+        for (change, field) in [
+            (json!({"workload": {"preset": "Rust"}}), "spec.workload.preset"),
+            (json!({"runtime": {"image": "mine:1"}}), "spec.runtime.image"),
+            (json!({"runtime": {"resources": {}}}), "spec.runtime.resources"),
+            (json!({"runtime": {"threads": 2}}), "spec.runtime.threads"),
+            (json!({"security": {"redis": {"usersSecretRef": {"name": "users"}}}}), "spec.security.redis.usersSecretRef"),
+            (json!({"security": {"redis": {"idleTimeout": "5m"}}}), "spec.security.redis.idleTimeout"),
+        ] {
+            assert_eq!(refused(change), field);
+        }
+    }
+
+    #[test]
     fn a_redis_url_is_the_applications_own_where_holdfast_cannot_know_it() {
         let env = json!([{"name": "REDIS_URL", "value": "redis://:secret@127.0.0.1:6379"}]);
         assert!(refused(json!({"workload": {"app": {"env": env}}})).starts_with(r#"spec.workload.app.env: "REDIS_URL""#));
-        let change = json!({"security": {"redis": {"usersSecretRef": {"name": "users"}}}, "workload": {"app": {"env": env}}});
-        validate(&testing::resource(change)).expect("valid");
+        for also in
+            [json!({"security": {"redis": {"usersSecretRef": {"name": "users"}}}}), json!({"workload": {"app": {"member": "InProcess"}}})]
+        {
+            let mut change = also;
+            change["workload"]["app"]["env"] = env.clone();
+            validate(&testing::resource(change)).expect("valid");
+        }
     }
 
     #[test]

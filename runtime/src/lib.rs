@@ -22,7 +22,7 @@ pub mod incarnation;
 mod links;
 pub mod member;
 #[cfg(feature = "server")]
-mod memory;
+pub mod memory;
 #[cfg(feature = "server")]
 pub mod node;
 pub mod peers;

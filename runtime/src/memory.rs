@@ -22,7 +22,7 @@ pub(crate) fn budget(limit: u64, queue: u64) -> u64 {
 
 /// The least of the limits that the control groups of this process have, in bytes; `None` if there is none.
 #[must_use]
-pub(crate) fn limit() -> Option<u64> {
+pub fn limit() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     least_limit(Path::new(GROUPS), &groups)
 }

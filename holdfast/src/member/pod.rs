@@ -3,9 +3,11 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use holdfast_process::{from_env, metrics};
 use holdfast_runtime::config::{DrainSettings, Settings};
+use holdfast_runtime::memory;
 use holdfast_runtime::node::Node;
 use holdfast_runtime::thread::OwnThread;
 
@@ -13,9 +15,19 @@ use super::builder::{EVENTS, StartError};
 use super::{Member, Runs};
 use crate::events::Bus;
 
+/// How long an application goes on serving at least once it hands over: the gateways hear of that at once, but what they have sent, and whoever reaches the
+/// pod without them, is on its way.
+pub(super) const LINGER: Duration = Duration::from_secs(5);
+
+/// Of the memory that the container may have, the member takes the half: what the application needs for itself is unknown here.
+const PARTS: u64 = 2;
+
 impl Member {
     /// Starts the member of this pod, from the `HOLDFAST_*` variables in its environment. Its conversation with the API server, its probes and its admin API
     /// have a thread of their own, so that no handler of the application makes them late.
+    ///
+    /// Its sessions and copies take at most half of the memory that the container may have, less what the member needs for itself, unless
+    /// `HOLDFAST_MEMORY_BYTES` says how much the member may take. Without a limit they take what they need.
     ///
     /// Metrics go to the recorder of the application if it has one by now; otherwise they are shown on the admin port.
     ///
@@ -23,6 +35,7 @@ impl Member {
     /// When a variable is not set or not right, a port is taken, a volume is missing, or there is no way to the API server.
     pub async fn from_env() -> Result<Self, StartError> {
         let settings: Settings = from_env().map_err(wrong)?;
+        let settings = Settings { memory_bytes: settings.memory_bytes.or_else(|| Some(memory::limit()? / PARTS)), ..settings };
         let drain: DrainSettings = from_env().map_err(wrong)?;
         let config = settings.check().map_err(wrong)?;
         let (ack_timeout, drain_timeout) = (config.settings.ack_timeout, drain.timeout);

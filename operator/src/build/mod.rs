@@ -3,6 +3,7 @@
 mod app_container;
 mod budgets;
 mod gateway_deployment;
+mod member_process;
 mod meta;
 mod once;
 mod pod;
@@ -21,6 +22,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 
+pub use self::app_container::NAME as APP_CONTAINER;
 pub(crate) use self::meta::object;
 pub use self::meta::{GATEWAY_IMAGE_ANNOTATION, RUNTIME_IMAGE_ANNOTATION, TLS_ANNOTATION};
 pub use self::once::{admin_secret, empty_view};

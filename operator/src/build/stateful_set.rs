@@ -7,7 +7,7 @@ use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdate
 use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{Images, RUNTIME_IMAGE_ANNOTATION, TLS_ANNOTATION, app_container, meta, pod, runtime_container};
+use super::{Images, RUNTIME_IMAGE_ANNOTATION, TLS_ANNOTATION, app_container, member_process, meta, pod, runtime_container};
 use crate::cluster::Cluster;
 
 pub(super) fn build(cluster: &Cluster, images: &Images, replicas: u32, tls: bool) -> StatefulSet {
@@ -35,6 +35,11 @@ pub(super) fn build(cluster: &Cluster, images: &Images, replicas: u32, tls: bool
 /// files under tests/golden hold it still.
 fn template(cluster: &Cluster, images: &Images, tls: bool) -> PodTemplateSpec {
     let app = &cluster.spec.workload.app;
+    let (runtime, container) = if cluster.spec.is_in_process() {
+        (None, app_container::build_member(cluster, tls))
+    } else {
+        (Some(vec![runtime_container::build(cluster, images, tls)]), app_container::build(cluster))
+    };
     PodTemplateSpec {
         metadata: Some(ObjectMeta { labels: Some(meta::labels(cluster, names::MEMBER)), ..ObjectMeta::default() }),
         spec: Some(PodSpec {
@@ -44,9 +49,9 @@ fn template(cluster: &Cluster, images: &Images, tls: bool) -> PodTemplateSpec {
             termination_grace_period_seconds: Some(i64::from(app.termination_grace_period_seconds)),
             security_context: Some(pod::security()),
             topology_spread_constraints: Some(pod::spread(cluster, names::MEMBER)),
-            init_containers: Some(vec![runtime_container::build(cluster, images, tls)]),
-            containers: vec![app_container::build(cluster)],
-            volumes: Some(runtime_container::volumes(cluster, tls)),
+            init_containers: runtime,
+            containers: vec![container],
+            volumes: Some(member_process::volumes(cluster, tls)),
             ..PodSpec::default()
         }),
     }

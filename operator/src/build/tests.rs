@@ -1,5 +1,7 @@
 //! The objects as a whole, and the golden files of the pod templates.
 
+mod in_process;
+
 use serde_json::{Value, json};
 
 use super::*;

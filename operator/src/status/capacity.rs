@@ -3,6 +3,7 @@
 use holdfast_api::{ByteSize, MemberState};
 
 use super::conditions::Verdict;
+use crate::cluster::Cluster;
 use crate::survey::{Member, Survey};
 
 /// Of a hundred bytes of its budget, a member takes so many before it refuses growth.
@@ -11,7 +12,7 @@ const USABLE: u64 = 90;
 /// What numbers in a message are rounded to.
 const MEBIBYTE: u64 = 1 << 20;
 
-pub(super) fn capacity_for_failover(survey: &Survey) -> Verdict {
+pub(super) fn capacity_for_failover(cluster: &Cluster, survey: &Survey) -> Verdict {
     if survey.view.as_ref().is_none_or(|view| view.epoch == 0) {
         return Verdict::unknown("NoView", "the members have no view");
     }
@@ -24,7 +25,7 @@ pub(super) fn capacity_for_failover(survey: &Survey) -> Verdict {
     let unlimited = named(&|member| member.memory.as_ref().is_some_and(|memory| memory.budget.is_none()));
     if !unlimited.is_empty() {
         let members = super::verdicts::some_of(&unlimited);
-        return Verdict::unknown("NoLimit", format!("these members have no limit of memory (spec.runtime.resources): {members}"));
+        return Verdict::unknown("NoLimit", format!("these members have no limit of memory ({}): {members}", limit_of(cluster)));
     }
     let reports = || full.iter().filter_map(|member| member.memory.as_ref());
     let survivors = (full.len() as u64).saturating_sub(1);
@@ -42,6 +43,11 @@ pub(super) fn capacity_for_failover(survey: &Survey) -> Verdict {
     if share <= usable {
         Verdict::yes("Enough", numbers)
     } else {
-        Verdict::no("TooLittle", format!("{numbers}: scale up, or raise spec.runtime.resources.limits.memory"))
+        Verdict::no("TooLittle", format!("{numbers}: scale up, or raise {}", limit_of(cluster)))
     }
+}
+
+/// The field that the members' budget comes from.
+fn limit_of(cluster: &Cluster) -> &'static str {
+    if cluster.spec.is_in_process() { "spec.workload.app.resources.limits.memory" } else { "spec.runtime.resources.limits.memory" }
 }

@@ -254,6 +254,12 @@ fn where_everybody_has_a_copy_already_a_loss_takes_no_more_memory() {
 fn without_limits_or_reports_nobody_knows() {
     let none = capacity(1, [90; 3], None);
     assert_eq!(says(&none, CAPACITY_FOR_FAILOVER), "Unknown NoLimit");
+    let of_runtimes = "these members have no limit of memory (spec.runtime.resources.limits.memory): shop-0, shop-1, shop-2";
+    assert_eq!(message(&none, CAPACITY_FOR_FAILOVER), of_runtimes);
+    let world = (0..3).fold(World::settled(3), |world, ordinal| world.memory(ordinal, 90, None));
+    let inside = status(json!({"workload": {"app": {"member": "InProcess"}}}), &world);
+    let of_applications = "these members have no limit of memory (spec.workload.app.resources.limits.memory): shop-0, shop-1, shop-2";
+    assert_eq!(message(&inside, CAPACITY_FOR_FAILOVER), of_applications);
     let silent = status(json!({}), &World::settled(3).memory(0, 1, Some(100)).memory(2, 1, Some(100)));
     assert_eq!(says(&silent, CAPACITY_FOR_FAILOVER), "Unknown NotReported");
     assert_eq!(message(&silent, CAPACITY_FOR_FAILOVER), "these members do not say what they hold: shop-1");

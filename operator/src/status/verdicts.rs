@@ -55,7 +55,7 @@ fn of_survey(cluster: &Cluster, survey: &Survey, problems: &[Problem]) -> Vec<Ty
     vec![
         (DEGRADED, degraded(problems)),
         (SESSIONS_PROTECTED, sessions_protected(cluster, survey)),
-        (CAPACITY_FOR_FAILOVER, capacity_for_failover(survey)),
+        (CAPACITY_FOR_FAILOVER, capacity_for_failover(cluster, survey)),
         (MEMBERSHIP_FORMED, membership_formed(cluster, survey)),
         (GATEWAY_SYNCED, gateway_synced(cluster, survey)),
     ]

@@ -16,6 +16,10 @@ use crate::incarnation::started_second;
 /// One call to the API server.
 const DEADLINE: Duration = Duration::from_secs(1);
 
+/// The container of a runtime beside an application. A pod that has one has its member there, also where this member is in an application: its cluster may be on
+/// the way from the one to the other, and an application that ends beside its runtime takes no member along.
+const BESIDE: &str = "holdfast";
+
 /// 2020-01-01: an earlier start was on a clock that had not been set, and no time can be compared with it.
 const EARLIEST: i64 = 1_577_836_800;
 
@@ -66,8 +70,8 @@ fn judge(pod: Option<&Pod>, container: &str, uid: &str, incarnation: u64) -> Opt
         return None;
     }
     let status = pod.status.as_ref()?;
-    let all = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
-    all.filter(|status| status.name == container).find_map(|status| judge_container(status, started))
+    let named = |name| status.init_container_statuses.iter().chain(&status.container_statuses).flatten().find(|status| status.name == name);
+    named(BESIDE).or_else(|| named(container)).and_then(|status| judge_container(status, started))
 }
 
 fn judge_container(container: &ContainerStatus, started: i64) -> Option<Death> {
@@ -126,7 +130,16 @@ mod tests {
         let pod: Pod =
             serde_json::from_value(json!({"metadata": {"uid": "u1"}, "status": container(json!({}), json!({}))})).expect("a pod");
         assert_eq!(judge(Some(&pod), "holdfast", "u1", LIFE), None, "only the application has ended");
-        assert_eq!(judge(Some(&pod), "app", "u1", LIFE), Some(Death::ContainerEnded), "and where the member is in it, so has the member");
+        assert_eq!(judge(Some(&pod), "app", "u1", LIFE), None, "not even for members that are in their applications");
+    }
+
+    #[test]
+    fn an_application_that_is_the_member_and_has_ended_is_dead() {
+        let mut pod: Pod =
+            serde_json::from_value(json!({"metadata": {"uid": "u1"}, "status": container(json!({}), json!({}))})).expect("a pod");
+        pod.status.as_mut().expect("a status").init_container_statuses = None;
+        assert_eq!(judge(Some(&pod), "app", "u1", LIFE), Some(Death::ContainerEnded));
+        assert_eq!(judge(Some(&pod), "holdfast", "u1", LIFE), None, "a member beside its application knows of no other container");
     }
 
     #[test]
