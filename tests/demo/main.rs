@@ -80,7 +80,7 @@ async fn show(arguments: &Arguments, stage: &Stage, images: &Images, progress: &
     step.done();
 
     let step = progress.step("Opening the shop (kubectl apply -f examples/shop/sessioncluster.yaml)");
-    stage.apply_shop(images).await?;
+    stage.apply_example(images, SHOP).await?;
     stage.settle(&Wanted { replicas: 3, after_epoch: None }, Duration::from_secs(120)).await?;
     step.done();
     println!("\n{}", stage.kubectl(&["get", "-n", NAMESPACE, "hfsc"]).await?);

@@ -33,6 +33,12 @@ async fn refused(lab: &Lab) -> anyhow::Result<()> {
         spec[field] = value;
         spec
     };
+    let in_process = |field: &str, value: Value| {
+        let mut workload = json!({"app": {"image": "kiosk", "port": 8080, "member": "InProcess"}});
+        workload[field] = value;
+        json!({ "workload": workload })
+    };
+    let with_env = |name: &str| json!({"workload": {"app": {"image": "shop", "port": 8080, "env": [{"name": name, "value": "x"}]}}});
     for (name, spec, words) in [
         ("mistaken", with("replicas", json!(65)), ["spec.replicas", "64"]),
         ("mistaken", with("replication", json!({"copies": 64})), ["spec.replication.copies", "63"]),
@@ -49,6 +55,10 @@ async fn refused(lab: &Lab) -> anyhow::Result<()> {
         ("mistaken", with("sessions", json!({"maxBytes": "1Gi"})), ["spec.sessions.maxBytes", "32Mi"]),
         ("mistaken", json!({"workload": {"app": {"image": "shop", "port": 6379}}}), ["spec.workload.app.port", "6379"]),
         ("mistaken", json!({"workload": {"app": {"port": 8080}}}), ["spec.workload.app.image", "Required"]),
+        ("mistaken", in_process("preset", json!("Rust")), ["spec.workload.preset", "InProcess"]),
+        ("mistaken", with("runtime", json!({"threads": 65})), ["spec.runtime.threads", "64"]),
+        ("mistaken", with("security", json!({"redis": {"idleTimeout": "10ms"}})), ["spec.security.redis.idleTimeout", "8760h"]),
+        ("mistaken", with_env("REDIS_URL"), ["spec.workload.app.env", "usersSecretRef"]),
         ("mistaken.twice", with("replicas", json!(3)), ["metadata.name", "40 characters"]),
     ] {
         let manifest = cluster(name, spec).to_string();

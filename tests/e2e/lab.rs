@@ -58,7 +58,7 @@ impl Lab {
         if self.stage.is_lab() {
             self.stage.cluster.heal_all().await?;
         }
-        self.stage.apply_shop(&self.images).await?;
+        self.stage.apply_example(&self.images, SHOP).await?;
         // An apply leaves alone what it does not name. A test that fails, or runs out of its time, does not come to undo this itself.
         self.stage.patch_shop(json!({"replication": null, "placement": null})).await?;
         self.stage.settle(&Wanted { replicas: 3, after_epoch: None }, WHOLE).await.context("the shop is not whole at the beginning")?;
@@ -68,7 +68,16 @@ impl Lab {
     /// People shop while `act` happens, which names the members that it disturbs and ends when the shop is whole again. No cart may
     /// be lost.
     pub(crate) async fn shop_during(&self, act: impl AsyncFnOnce(&Shoppers) -> anyhow::Result<()>) -> anyhow::Result<Outcome> {
-        let door = self.stage.cluster.forward_service(NAMESPACE, &names::gateway_service(SHOP), names::SERVICE_PORT, None).await?;
+        self.shop_at_during(SHOP, act).await
+    }
+
+    /// The same at another cluster, whose application answers as the shop does.
+    pub(crate) async fn shop_at_during(
+        &self,
+        cluster: &str,
+        act: impl AsyncFnOnce(&Shoppers) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Outcome> {
+        let door = self.stage.cluster.forward_service(NAMESPACE, &names::gateway_service(cluster), names::SERVICE_PORT, None).await?;
         let shoppers = Shoppers::start(&door.url(), USERS)?;
         tokio::time::sleep(CALM).await;
         shoppers.phase(DISTURBED);

@@ -9,6 +9,7 @@ mod clear_failures;
 mod copies;
 mod delete_pod;
 mod deletion;
+mod in_process;
 mod install;
 mod kill_pod;
 mod lab;
@@ -60,6 +61,7 @@ fn all() -> Vec<Test<Lab>> {
         all_members: 240 s,
         zones: 300 s,
         limits: 180 s,
+        in_process: 360 s,
         nemesis: 420 s,
         deletion: 180 s,
     ]

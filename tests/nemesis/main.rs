@@ -9,7 +9,7 @@ use holdfast_core::engine::BrokenRule;
 use holdfast_support::progress::Progress;
 use holdfast_tests::cluster::{Cluster, Options};
 use holdfast_tests::nemesis;
-use holdfast_tests::stage::{Stage, Wanted, source};
+use holdfast_tests::stage::{SHOP, Stage, Wanted, source};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The tests' and the demo's are left alone.
@@ -64,7 +64,7 @@ async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<()> {
     }
     let step = Progress::default().step("Installing Holdfast and opening the shop");
     stage.install_holdfast(&images).await?;
-    stage.apply_shop(&images).await?;
+    stage.apply_example(&images, SHOP).await?;
     stage.settle(&Wanted { replicas: 3, after_epoch: None }, Duration::from_secs(120)).await?;
     step.done();
     let options = nemesis::Options { time: Duration::from_secs(60 * u64::from(arguments.minutes)), seed };

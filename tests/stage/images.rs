@@ -1,4 +1,4 @@
-//! The product's images: four static binaries, built by cargo, each the only file of an image that is written and loaded without
+//! The images of the product and its examples: static binaries, built by cargo, each the only file of an image that is written and loaded without
 //! any build tool or registry.
 
 use std::path::PathBuf;
@@ -12,11 +12,12 @@ use crate::cluster::archive::{self, Image};
 
 const RUNTIME: &str = "holdfast-runtime";
 /// Package, binary and image: `holdfast-runtime` is the only file of `holdfast/runtime`.
-const PROGRAMS: [(&str, &str, &str); 4] = [
+const PROGRAMS: [(&str, &str, &str); 5] = [
     ("holdfast-operator", "holdfast-operator", "operator"),
     (RUNTIME, RUNTIME, "runtime"),
     ("holdfast-gateway", "holdfast-gateway", "gateway"),
     ("shop", "shop", "shop"),
+    ("kiosk", "kiosk", "kiosk"),
 ];
 /// Static binaries need the target named, or cargo builds its own build scripts static too, which fails for procedural macros.
 const TARGET: &str = "x86_64-unknown-linux-gnu";

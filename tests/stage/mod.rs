@@ -80,7 +80,7 @@ impl Images {
         Self { registry: "localhost".to_owned(), tag: "dev".to_owned() }
     }
 
-    /// One of them: `operator`, `runtime`, `gateway` or `shop`.
+    /// One of them: `operator`, `runtime`, `gateway`, `shop` or `kiosk`.
     #[must_use]
     pub fn reference(&self, image: &str) -> String {
         format!("{}/holdfast/{image}:{}", self.registry, self.tag)
@@ -158,15 +158,15 @@ impl Stage {
         Ok(())
     }
 
-    /// Applies the shop's `SessionCluster` from the examples, as people do: with `kubectl apply`.
+    /// Applies the `SessionCluster` of an example, the shop's or another one, as people do: with `kubectl apply`.
     ///
     /// # Errors
     /// What kubectl says, or why the file could not be read.
-    pub async fn apply_shop(&self, images: &Images) -> Result<(), Error> {
-        let path = source("examples/shop/sessioncluster.yaml");
+    pub async fn apply_example(&self, images: &Images, example: &str) -> Result<(), Error> {
+        let path = source(&format!("examples/{example}/sessioncluster.yaml"));
         let unusable = |source| Error::File { path: path.clone(), source };
         let manifest = std::fs::read_to_string(&path).map_err(unusable)?;
-        let manifest = manifest.replace(&Images::of_the_lab().reference(SHOP), &images.reference(SHOP));
+        let manifest = manifest.replace(&Images::of_the_lab().reference(example), &images.reference(example));
         let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().map_err(unusable)?;
         std::io::Write::write_all(&mut file, manifest.as_bytes()).map_err(unusable)?;
         self.kubectl(&["apply", "-n", NAMESPACE, "-f", &file.path().to_string_lossy()]).await.map(drop)
