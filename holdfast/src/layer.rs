@@ -12,6 +12,7 @@ use tower_layer::Layer;
 
 use crate::error::SettingError;
 use crate::lock::Lock;
+use crate::meters::Meters;
 use crate::store::Store;
 
 pub use bound::Bound;
@@ -58,6 +59,7 @@ struct Settings {
     tells_primary: bool,
     primary_header: Option<HeaderName>,
     lock: Option<Lock>,
+    meters: Arc<Meters>,
 }
 
 impl Settings {
@@ -68,10 +70,17 @@ impl Settings {
 }
 
 impl<M> ReplicationLayer<M> {
-    /// Around `manager`, which has this store or a clone of it.
+    /// Around `manager`, which has this store or a clone of it. Its metrics go to the recorder that there is by now: see docs/rust.md.
     #[must_use]
     pub fn new(store: &Store, manager: M) -> Self {
-        let settings = Settings { store: store.clone(), filters: Vec::new(), tells_primary: false, primary_header: None, lock: None };
+        let settings = Settings {
+            store: store.clone(),
+            filters: Vec::new(),
+            tells_primary: false,
+            primary_header: None,
+            lock: None,
+            meters: Arc::new(Meters::new()),
+        };
         Self { manager, settings }
     }
 

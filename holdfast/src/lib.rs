@@ -21,6 +21,7 @@ mod live;
 mod lock;
 mod loopback;
 mod member;
+mod meters;
 mod principal;
 mod renew;
 mod scope;

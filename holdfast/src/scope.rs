@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tower_sessions_core::session::Id;
 
 use crate::lock::Held;
+use crate::meters::Meters;
 
 tokio::task_local! {
     static CURRENT: Scope;
@@ -16,6 +17,7 @@ tokio::task_local! {
 #[derive(Clone, Debug)]
 pub(crate) struct Scope {
     is_filtered: bool,
+    meters: Arc<Meters>,
     state: Arc<Mutex<State>>,
 }
 
@@ -54,8 +56,8 @@ pub(crate) enum OldId {
 
 impl Scope {
     /// A request that is filtered does not wait for its copies.
-    pub(crate) fn new(is_filtered: bool) -> Self {
-        Self { is_filtered, state: Arc::default() }
+    pub(crate) fn new(is_filtered: bool, meters: Arc<Meters>) -> Self {
+        Self { is_filtered, meters, state: Arc::default() }
     }
 
     /// That of the request that is running; `None` outside of the layer.
@@ -70,6 +72,10 @@ impl Scope {
 
     pub(crate) fn is_filtered(&self) -> bool {
         self.is_filtered
+    }
+
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.meters
     }
 
     /// A session was loaded, for a request that knew it as `asked`.
@@ -131,9 +137,13 @@ impl Scope {
 mod tests {
     use super::*;
 
+    fn scope(is_filtered: bool) -> Scope {
+        Scope::new(is_filtered, Arc::new(Meters::new()))
+    }
+
     #[test]
     fn a_delete_is_one_unless_the_id_was_to_change() {
-        let scope = Scope::new(false);
+        let scope = scope(false);
         assert!(!scope.gives_up(Id(1)));
         scope.set_change(IdChange::Announced(OldId::Resolves));
         assert!(scope.gives_up(Id(1)));
@@ -145,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_session_is_unchanged_if_it_is_the_same_and_has_the_same_content() {
-        let scope = Scope::new(false);
+        let scope = scope(false);
         let content = Bytes::from_static(b"{}");
         assert!(!scope.is_unchanged(&Id(1), &content));
         scope.note_loaded(Id(1), Id(1), content.clone());
@@ -159,7 +169,7 @@ mod tests {
     #[tokio::test]
     async fn a_request_has_its_own_scope() {
         assert!(Scope::current().is_none());
-        let seen = Scope::new(true).around(async { Scope::current().map(|scope| scope.is_filtered()) }).await;
+        let seen = scope(true).around(async { Scope::current().map(|scope| scope.is_filtered()) }).await;
         assert_eq!(seen, Some(true));
     }
 }

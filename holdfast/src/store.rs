@@ -1,7 +1,7 @@
 //! The session store of tower-sessions on the sessions of the cluster. Every method returns when all copies have what was written.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use crate::content::{date_in, decode, encode, millis_until};
 use crate::error::{SettingError, StoreError};
 use crate::events::{Bus, Events, Told};
 use crate::keys::Keys;
+use crate::meters::Write;
 use crate::scope::{IdChange, OldId, Scope};
 
 /// How often an id may have changed while a request with an old one was on its way.
@@ -109,18 +110,27 @@ impl Store {
             }
             return Ok(());
         }
-        if let Some(lock) = scope.and_then(Scope::lock) {
-            lock.prolong().await?;
-        }
-        let mut id = record.id;
+        let write = if is_unchanged { Write::Touch } else { Write::Change };
+        let overwritten = async {
+            if let Some(lock) = scope.and_then(Scope::lock) {
+                lock.prolong().await?;
+            }
+            let is_there = self.overwrite(record.id, content, ttl).await?;
+            if is_there || is_unchanged { Ok(()) } else { Err(StoreError::Gone) }
+        };
+        Ok(timed(scope, write, overwritten).await?)
+    }
+
+    /// Writes a session under the id that it has now; false if there is none.
+    async fn overwrite(&self, mut id: Id, content: Bytes, ttl: u64) -> std::result::Result<bool, StoreError> {
         for _ in 0..=HOPS {
             if self.set(&id, content.clone(), ttl, Condition::IfPresent).await? {
-                return Ok(());
+                return Ok(true);
             }
             let Some(next) = self.moved(&id).await? else { break };
             id = next;
         }
-        if is_unchanged { Ok(()) } else { Err(StoreError::Gone.into()) }
+        Ok(false)
     }
 
     /// Writes a session without waiting for its copies. It comes before whatever is asked of this session later.
@@ -151,15 +161,18 @@ impl Store {
     }
 
     /// Writes a session that is not there, under an id that is free.
-    async fn insert(&self, record: &mut Record) -> Result<()> {
+    async fn insert(&self, record: &mut Record, scope: Option<&Scope>) -> Result<()> {
         let content = encode(&record.data)?;
-        for _ in 0..DRAWS {
-            if self.set(&record.id, content.clone(), millis_until(record.expiry_date), Condition::IfAbsent).await? {
-                return Ok(());
+        let inserted = async {
+            for _ in 0..DRAWS {
+                if self.set(&record.id, content.clone(), millis_until(record.expiry_date), Condition::IfAbsent).await? {
+                    return Ok(());
+                }
+                record.id = Id::default();
             }
-            record.id = Id::default();
-        }
-        Err(StoreError::NoFreeId { attempts: DRAWS }.into())
+            Err(StoreError::NoFreeId { attempts: DRAWS })
+        };
+        Ok(timed(scope, Write::Create, inserted).await?)
     }
 
     /// The session with the id `from` goes on as `to`.
@@ -221,11 +234,15 @@ impl SessionStore for Store {
                 self.update(record, scope.as_ref()).await
             }
             IdChange::From(from, old) => {
-                self.insert(record).await?;
-                Ok(self.give_up(from, record.id, old).await?)
+                self.insert(record, scope.as_ref()).await?;
+                self.give_up(from, record.id, old).await?;
+                if let Some(scope) = scope {
+                    scope.meters().renewed();
+                }
+                Ok(())
             }
             IdChange::None | IdChange::Announced(_) => {
-                self.insert(record).await?;
+                self.insert(record, scope.as_ref()).await?;
                 self.bus.tell(Told::Created(self.keys.session(&record.id)));
                 Ok(())
             }
@@ -252,14 +269,32 @@ impl SessionStore for Store {
     }
 
     async fn delete(&self, id: &Id) -> Result<()> {
-        if Scope::current().is_some_and(|scope| scope.gives_up(*id)) {
+        let scope = Scope::current();
+        if scope.as_ref().is_some_and(|scope| scope.gives_up(*id)) {
             return Ok(());
         }
-        if let Some(at) = self.locate(*id).await?
-            && self.count("delete a session", self.keys.session(&at), Command::Delete).await?
-        {
-            self.bus.tell(Told::Destroyed(self.keys.session(&at)));
-        }
-        Ok(())
+        let deleted = async {
+            if let Some(at) = self.locate(*id).await?
+                && self.count("delete a session", self.keys.session(&at), Command::Delete).await?
+            {
+                self.bus.tell(Told::Destroyed(self.keys.session(&at)));
+            }
+            Ok(())
+        };
+        Ok(timed(scope.as_ref(), Write::Delete, deleted).await?)
     }
+}
+
+/// What a request waits for, with its time in the meters of its layer.
+async fn timed<T>(
+    scope: Option<&Scope>,
+    write: Write,
+    written: impl Future<Output = std::result::Result<T, StoreError>>,
+) -> std::result::Result<T, StoreError> {
+    let begun = Instant::now();
+    let result = written.await;
+    if let Some(scope) = scope {
+        scope.meters().written(write, begun.elapsed(), &result);
+    }
+    result
 }

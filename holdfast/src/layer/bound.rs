@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -88,11 +89,14 @@ impl Settings {
         if self.tells_primary
             && let Some(is_primary) = self.store.is_owned_here(&id).await
         {
+            self.meters.is_primary(is_primary);
             request.extensions_mut().insert(Primary(is_primary));
         }
-        if let Some(lock) = &self.lock
-            && let Some(held) = lock.take(&self.store, id).await?
-        {
+        let Some(lock) = &self.lock else { return Ok(()) };
+        let begun = Instant::now();
+        let held = lock.take(&self.store, id).await;
+        self.meters.locked(begun.elapsed(), &held);
+        if let Some(held) = held? {
             request.extensions_mut().insert(held.fence());
             scope.set_lock(Arc::new(held));
         }

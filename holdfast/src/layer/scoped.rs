@@ -43,7 +43,8 @@ where
         // The one that is ready is used; the clone may not be.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let scope = Scope::new(self.settings.filters(request.uri().path()));
+        let scope = Scope::new(self.settings.filters(request.uri().path()), self.settings.meters.clone());
+        scope.meters().begun(scope.is_filtered());
         Box::pin(async move {
             let response = scope.clone().around(async move { inner.call(request).await }).await;
             if let Some(lock) = scope.lock() {

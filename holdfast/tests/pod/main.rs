@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
-use holdfast::{Attribute, Live, Member, ReplicationLayer};
+use holdfast::{Attribute, Live, Lock, Member, ReplicationLayer, renew_id};
 use holdfast_support::api_server::{ApiServer, CLUSTER, kubeconfig};
 use holdfast_support::free_port;
 use holdfast_support::member::Pod;
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
-use tower_sessions::SessionManagerLayer;
+use tower_sessions::{Session, SessionManagerLayer};
 
 /// Set for a process that is a pod: where its application listens.
 const INSIDE: &str = "HOLDFAST_TEST_APPLICATION";
@@ -39,13 +39,24 @@ async fn application(listen: &str) {
     let member = Member::from_env().await.expect("starts");
     member.joined().await.expect("joined");
     let store = member.store();
-    let replication = ReplicationLayer::new(&store, SessionManagerLayer::new(store.clone()).with_secure(false));
+    let replication = ReplicationLayer::new(&store, SessionManagerLayer::new(store.clone()).with_secure(false))
+        .filter("/static/.*")
+        .expect("an expression")
+        .primary_indicator()
+        .lock(Lock::default())
+        .expect("long enough");
     let count = async |visits: Live<Visits>| {
         let mut visits = visits.lock();
         visits.0 += 1;
         visits.0.to_string()
     };
-    let router = Router::new().route("/", post(count)).layer(replication).route("/ready", get(|| async {}));
+    let renew = async |session: Session| renew_id(&session).await.expect("loaded");
+    let router = Router::new()
+        .route("/", post(count))
+        .route("/renew", post(renew))
+        .route("/static/style.css", get(|| async {}))
+        .layer(replication)
+        .route("/ready", get(|| async {}));
     let listener = tokio::net::TcpListener::bind(listen).await.expect("a free port");
     let drain = member.drain();
     let drained = async move {
@@ -177,8 +188,7 @@ async fn an_application_in_its_pod_is_the_member() {
         let probe = nobody.get(format!("http://{}/{path}", running[0].admin)).send().await.expect("an answer");
         assert!(probe.status().is_success(), "{path}");
     }
-    let metrics = nobody.get(format!("http://{}/metrics", running[0].admin)).send().await.expect("an answer").text().await.expect("text");
-    assert!(metrics.contains("holdfast_views_adopted_total"), "{metrics}");
+    the_layer_counts(&browser, &running).await;
 
     // A crash.
     running[0].process.kill().await.expect("killed");
@@ -192,6 +202,37 @@ async fn an_application_in_its_pod_is_the_member() {
     assert!(end.success(), "{}", logs(&running.each_ref()));
     assert_eq!(world.api.members("Full"), [format!("{CLUSTER}-2")]);
     assert_eq!(visit(&browser, &running[2]).await, "5");
+}
+
+/// After a session was made at the first member, and was changed once at each of the others.
+async fn the_layer_counts(browser: &Client, running: &[Running; 3]) {
+    let nobody = Client::new();
+    browser.get(format!("http://{}/static/style.css", running[0].application)).send().await.expect("an answer");
+    let another = with_cookie(&cookie_of(&nobody, &running[2]).await);
+    another.post(format!("http://{}/renew", running[2].application)).send().await.expect("an answer");
+    for (one, lines) in running.iter().zip([
+        &[
+            "holdfast_views_adopted_total ",
+            r#"holdfast_layer_requests_total{filtered="false"} 1"#,
+            r#"holdfast_layer_requests_total{filtered="true"} 1"#,
+            r#"holdfast_layer_write_seconds_count{kind="create"} 1"#,
+        ][..],
+        &[
+            r#"holdfast_layer_write_seconds_count{kind="change"} 1"#,
+            "holdfast_layer_lock_seconds_count 1",
+            r#"holdfast_layer_primary_total{primary="#,
+        ],
+        &[
+            r#"holdfast_layer_requests_total{filtered="false"} 3"#,
+            r#"holdfast_layer_write_seconds_count{kind="create"} 2"#,
+            "holdfast_layer_id_changes_total 1",
+        ],
+    ]) {
+        let metrics = nobody.get(format!("http://{}/metrics", one.admin)).send().await.expect("an answer").text().await.expect("text");
+        for line in lines {
+            assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+        }
+    }
 }
 
 #[tokio::test]
