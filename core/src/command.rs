@@ -203,6 +203,9 @@ pub enum Command {
         /// Which.
         range: Range,
     },
+    /// Makes the member that asks the owner of a key that does not exist, so that the key can be part of one step there: [`Reply::Int`] 0, and there is
+    /// still nothing; 1 if the key exists, and nothing is done.
+    Claim,
 }
 
 impl Command {
@@ -250,7 +253,8 @@ impl Command {
             | Command::SortedSetAdd { .. }
             | Command::SortedSetIncrement { .. }
             | Command::SortedSetRemove { .. }
-            | Command::SortedSetRemoveRange { .. } => false,
+            | Command::SortedSetRemoveRange { .. }
+            | Command::Claim => false,
         }
     }
 }

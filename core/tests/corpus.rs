@@ -148,6 +148,7 @@ fn commands_of_2() -> Vec<Command> {
         Command::SortedSetRank { member, is_reverse: true },
         Command::SortedSetRange { range: ranges[0].clone(), is_reverse: true, skip: 1, count: 10 },
         Command::SortedSetCount { range: ranges[1].clone() },
+        Command::Claim,
     ];
     commands.extend(ranges.map(|range| Command::SortedSetRemoveRange { range }));
     commands

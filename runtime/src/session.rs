@@ -1,13 +1,17 @@
 //! The handle through which front doors reach the sessions of the whole cluster: it tells the engine of commands and waits for the answers, wherever
 //! in the cluster they come from.
 
+use std::future::ready;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures::{StreamExt, stream};
 use holdfast_core::engine::NotTogether;
 use holdfast_core::{Command, CommandError, Reply, ScanPage};
 use tokio::sync::{broadcast, oneshot, watch};
+use tokio::time::sleep;
 
 use crate::begun::Begun;
 use crate::broadcast::Broadcast;
@@ -15,6 +19,13 @@ use crate::member::core::CoreHandle;
 #[cfg(feature = "server")]
 use crate::redis;
 use crate::status::Status;
+
+/// How long is waited for keys that were claimed, after one attempt and the next, in milliseconds. A key that nobody had is here with the answer; one that was just deleted comes
+/// a moment later, and one that was forgotten again meanwhile is claimed anew.
+const ARRIVAL: [u64; 5] = [0, 2, 5, 20, 40];
+
+/// So many keys are claimed at once.
+const CLAIMS_AT_ONCE: usize = 64;
 
 /// Access to all sessions of the cluster. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -53,6 +64,31 @@ impl SessionHandle {
             replies.push(Answer { begun: Begun::Waits(answer), is_read }.await);
         }
         Ok(replies)
+    }
+
+    /// The same; keys that nobody has are claimed first, so that this member owns them. Of what was claimed and not written nothing is to be seen, and it is
+    /// forgotten soon.
+    ///
+    /// # Errors
+    /// When none was begun: some key exists and another member owns it, belongs to its home, or came to be owned here too late.
+    pub async fn execute_gathered(&self, commands: Vec<(Bytes, Command)>, expected: &[(Bytes, u128)]) -> Result<Vec<Reply>, NotTogether> {
+        let keys = commands.iter().map(|(key, _)| key).chain(expected.iter().map(|(key, _)| key));
+        let keys: Vec<Bytes> = keys.cloned().collect();
+        for pause in ARRIVAL {
+            let outcome = self.execute_together(commands.clone(), expected).await;
+            if outcome != Err(NotTogether::Apart) || !self.claim(&keys).await {
+                return outcome;
+            }
+            sleep(Duration::from_millis(pause)).await;
+        }
+        self.execute_together(commands, expected).await
+    }
+
+    /// Claims those of `keys` that this member does not own; false if one of them exists, or cannot be had.
+    async fn claim(&self, keys: &[Bytes]) -> bool {
+        let Some(keys) = self.core.to_claim(keys) else { return false };
+        let claims = stream::iter(keys).map(|key| self.execute(key, Command::Claim)).buffer_unordered(CLAIMS_AT_ONCE);
+        claims.all(|reply| ready(reply == Reply::Int(0))).await
     }
 
     /// One step of a scan over all keys: pass the cursor of the page before, 0 to begin. `count` is a wish, as in Redis.
@@ -109,6 +145,10 @@ impl redis::Sessions for SessionHandle {
 
     async fn execute_together(&self, commands: Vec<(Bytes, Command)>, expected: &[(Bytes, u128)]) -> Result<Vec<Reply>, NotTogether> {
         Self::execute_together(self, commands, expected).await
+    }
+
+    async fn execute_gathered(&self, commands: Vec<(Bytes, Command)>, expected: &[(Bytes, u128)]) -> Result<Vec<Reply>, NotTogether> {
+        Self::execute_gathered(self, commands, expected).await
     }
 
     fn publish(&self, channel: Bytes, payload: Bytes) -> Result<(), CommandError> {

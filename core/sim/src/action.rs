@@ -41,6 +41,8 @@ pub enum Action {
     LateSwap(usize),
     /// A client of this host asks something of the session with this number.
     Ask(usize, usize, Ask),
+    /// A client of this host changes the session with this number and the next one as one step, if the first does not exist.
+    Together(usize, usize, u32),
     /// A client of this host reads the session with this number, and has to be answered within so many milliseconds.
     Expect(usize, usize, u64),
     /// A client of this host lists all sessions, about so many of each member at a time.
@@ -109,6 +111,8 @@ pub enum Ask {
     Release(u32),
     /// As one step: `HSET` of two fields, and `HGETALL`.
     FieldsAndAll(u32),
+    /// The member is to own it, if it does not exist.
+    Claim,
 }
 
 impl Ask {
@@ -146,6 +150,7 @@ impl Ask {
                 let one = |name| Command::HashSet { fields: vec![(field(name), value(number))] };
                 batch(Guard::None, vec![one(1), one(2), Command::HashGetAll])
             }
+            Ask::Claim => Command::Claim,
         }
     }
 }

@@ -171,8 +171,11 @@ impl Chaos {
             }
             let host = self.users[key];
             if world.is_awake(host) {
-                let ask = self.draw_ask(key, asked as u32, is_flood);
-                actions.push(Action::Ask(host, key, ask));
+                let is_together = self.kind == Kind::Steps && self.rng.chance(20);
+                actions.push(match is_together {
+                    true => Action::Together(host, key, asked as u32),
+                    false => Action::Ask(host, key, self.draw_ask(key, asked as u32, is_flood)),
+                });
             }
         }
         if self.happens(self.weights.scan) {
@@ -199,8 +202,19 @@ impl Chaos {
         }
         if self.kind == Kind::Steps && rng.chance(50) {
             let before = number.saturating_sub(rng.between(1, 6) as u32);
-            let steps = [Ask::Swap(before, number), Ask::Swap(before, number), Ask::Release(before), Ask::SetAndGet(number)];
-            let of_fields = [Ask::Count, Ask::FieldsAndAll(number)];
+            let swap = Ask::Swap(before, number);
+            let steps = [
+                swap,
+                swap,
+                swap,
+                swap,
+                Ask::Release(before),
+                Ask::Release(before),
+                Ask::SetAndGet(number),
+                Ask::SetAndGet(number),
+                Ask::Claim,
+            ];
+            let of_fields = [Ask::Count, Ask::Count, Ask::FieldsAndAll(number), Ask::FieldsAndAll(number), Ask::Claim];
             return if key % 3 == 2 { rng.pick(&of_fields) } else { rng.pick(&steps) };
         }
         let field = rng.between(1, 2) as u8;

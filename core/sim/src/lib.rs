@@ -23,6 +23,7 @@ mod setup;
 mod shorten;
 mod stats;
 mod step;
+mod together;
 mod world;
 
 pub use action::{Action, Ask, Pod};

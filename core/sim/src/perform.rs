@@ -58,6 +58,7 @@ impl World {
             Action::Ask(host, key, ask) => {
                 self.ask(host, self.keys[key % self.keys.len()].clone(), ask.command());
             }
+            Action::Together(host, first, number) => self.begin_together(host, first, number),
             Action::Expect(host, key, within) => {
                 let until = self.now + within;
                 let request = self.ask(host, self.keys[key % self.keys.len()].clone(), crate::action::Ask::Get.command());

@@ -105,6 +105,7 @@ impl Search {
         }
         let used = self.best.schedule.actions.iter().filter_map(|(_, action)| match action {
             Action::Ask(_, key, _) => Some(key + 1),
+            Action::Together(_, first, _) => Some(first + 2),
             _ => None,
         });
         let mut fewer = (*self.best.schedule).clone();

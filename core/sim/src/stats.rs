@@ -13,6 +13,8 @@ pub struct Stats {
     pub refused: u64,
     /// Sessions whose life was over, as members said.
     pub expired: u64,
+    /// Several sessions that were changed as one step.
+    pub together: u64,
     /// Scans that were completed.
     pub scans: u64,
     /// Processes and nodes that crashed.
@@ -48,6 +50,7 @@ impl std::ops::AddAssign for Stats {
         self.unknown += other.unknown;
         self.refused += other.refused;
         self.expired += other.expired;
+        self.together += other.together;
         self.scans += other.scans;
         self.crashes += other.crashes;
         self.false_evictions += other.false_evictions;

@@ -90,6 +90,7 @@ impl World {
             Due::ScanOn { host, life, request, cursor, count } if self.hosts[host].lives == life => {
                 self.with(host, |engine, now| engine.scan(now, request, cursor, count));
             }
+            Due::Together { life, together } if self.hosts[together.host].lives == life => self.try_together(together),
             _ => {}
         }
     }

@@ -16,6 +16,7 @@ use crate::network::Network;
 use crate::rng::Rng;
 use crate::setup::Setup;
 use crate::stats::Stats;
+use crate::together::Together;
 
 /// One pod, over all its lives.
 #[derive(Default)]
@@ -53,6 +54,7 @@ pub(crate) enum Due {
     Watch { host: usize, life: u64, view: View },
     Proof { host: usize, life: u64, member: Member },
     ScanOn { host: usize, life: u64, request: u64, cursor: u64, count: u32 },
+    Together { life: u64, together: Together },
 }
 
 pub(crate) struct World {

@@ -12,7 +12,7 @@ fn some_schedules_of_each_kind_lose_nothing_and_come_to_rest() {
         }
     }
     assert!(total.undecided * 100 < total.operations, "too much was not judged: {total:?}");
-    let happened = [total.takeovers, total.false_evictions, total.leaves, total.unknown, total.scans, total.resets];
+    let happened = [total.takeovers, total.false_evictions, total.leaves, total.unknown, total.scans, total.resets, total.together];
     assert!(happened.iter().all(|count| *count > 0), "too little happened: {total:?}");
 }
 

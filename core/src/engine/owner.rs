@@ -5,7 +5,7 @@ use super::home::Queued;
 use super::record::{Holder, Record, Slot, Waiter};
 use super::{Acknowledge, Engine, Event, Output};
 use crate::Millis;
-use crate::command::{CommandError, Reply};
+use crate::command::{Command, CommandError, Reply};
 use crate::value::{self, Change, Notice, Notices};
 use crate::view::{Member, MemberSet, NodeId};
 use crate::wire::{Message, PutKind};
@@ -65,7 +65,8 @@ impl Engine {
             }
         }
         let Some((record, pending)) = self.sessions.owned(slot) else { return };
-        let moves = record.count_access(self.me, queued.origin, self.now);
+        let is_claimed = queued.command == Command::Claim && record.value.is_none() && queued.origin != self.me;
+        let moves = record.count_access(self.me, queued.origin, self.now) || is_claimed;
         let Queued { origin, request, deadline, .. } = queued;
         match pending {
             Some(pending) => {

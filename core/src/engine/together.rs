@@ -44,6 +44,17 @@ impl Engine {
         Ok(())
     }
 
+    /// The keys that this member has to claim ([`Command::Claim`]) before it can run commands on all of these, as it does not own them; `None` if that is of no
+    /// use, because it cannot come to own one of them. A claim is a write as any other, so this changes no rule. What was claimed and is not written is
+    /// forgotten soon, as any deleted key is.
+    pub fn to_claim<'a>(&self, keys: impl Iterator<Item = &'a Key>) -> Option<Vec<Key>> {
+        let is_full = self.view.as_ref().is_some_and(|view| view.is_full(self.me.id));
+        let lacks = |slot: &Slot| self.sessions.get(slot).map(Record::owner) != Some(self.me);
+        let lacking: Vec<Slot> = keys.map(slot).filter(lacks).collect();
+        let can_own = lacking.iter().all(|(position, key)| self.follows(key) || self.is_home(*position));
+        (is_full && can_own).then(|| lacking.into_iter().map(|(_, key)| key).collect())
+    }
+
     /// Whether a command would be run here at once.
     fn can_run(&self, slot: &Slot) -> bool {
         let is_frozen = |slot| self.sessions.look(slot).and_then(|seen| seen.pending).is_some_and(|pending| pending.frozen.is_some());

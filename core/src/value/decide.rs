@@ -87,6 +87,8 @@ fn one(value: Option<&Value>, command: &Command, now: Millis) -> Decided {
         Command::SortedSetRank { member, is_reverse } => sorted_sets::rank(value, member, *is_reverse),
         Command::SortedSetRange { range, is_reverse, skip, count } => sorted_sets::range(value, range, *is_reverse, *skip, *count),
         Command::SortedSetCount { range } => sorted_sets::count(value, range),
+        // A delete of nothing: the key has an owner, and still no content.
+        Command::Claim => Ok((Reply::Int(value.is_some().into()), value.is_none().then_some(Change::Delete))),
         Command::Batch { .. } => Err(CommandError::NestedBatch),
     }
 }

@@ -59,10 +59,80 @@ fn what_is_expected_of_any_of_the_keys_has_to_hold() {
     assert_eq!(together(&mut cluster, 0, &expected), Ok(vec![Reply::Ok, Reply::Ok]), "it holds what it held");
 }
 
-#[test]
-fn a_key_that_nobody_has_is_owned_by_nobody() {
-    let mut cluster = both_at_first();
+/// A claim at this member, answered before any tick.
+fn claim(cluster: &mut Cluster, at: usize, name: &str) -> Option<Reply> {
     let now = cluster.now;
-    let commands = vec![(9001, key("a"), set("2")), (9002, key("new"), set("2"))];
-    assert_eq!(cluster.engine(0).execute_together(now, commands, &[]), Err(NotTogether::Apart));
+    cluster.engine(at).execute(now, 9000, key(name), Command::Claim);
+    cluster.settle();
+    cluster.replies.remove(&9000)
+}
+
+/// Writes this key together with `a`.
+fn with_first(cluster: &mut Cluster, name: &str) -> Result<(), NotTogether> {
+    let now = cluster.now;
+    let commands = vec![(9001, key("a"), set("2")), (9002, key(name), set("2"))];
+    cluster.engine(0).execute_together(now, commands, &[])
+}
+
+#[test]
+fn a_key_that_nobody_has_is_claimed_and_then_part_of_one_step() {
+    let mut cluster = both_at_first();
+    for n in 0..8 {
+        let name = format!("new{n}");
+        assert_eq!(with_first(&mut cluster, &name), Err(NotTogether::Apart), "nobody owns it");
+        let keys = [key("a"), key(&name)];
+        assert_eq!(cluster.engine(0).to_claim(keys.iter()), Some(vec![key(&name)]));
+        assert_eq!(claim(&mut cluster, 0, &name), Some(Reply::Int(0)));
+        assert_eq!(cluster.engine(0).to_claim(keys.iter()), Some(Vec::new()));
+        assert_eq!(with_first(&mut cluster, &name), Ok(()));
+        cluster.run(200);
+        assert_eq!(cluster.ask(1, &name, Command::Get), text("2"));
+    }
+}
+
+#[test]
+fn a_key_that_was_just_deleted_elsewhere_can_be_claimed() {
+    let mut cluster = both_at_first();
+    for n in 0..8 {
+        let name = format!("old{n}");
+        for _ in 0..3 {
+            assert_eq!(cluster.ask(1, &name, set("1")), Reply::Ok);
+        }
+        let now = cluster.now;
+        cluster.engine(1).execute(now, 9003, key(&name), Command::Delete);
+        cluster.settle();
+        assert_eq!(claim(&mut cluster, 0, &name), Some(Reply::Int(0)));
+        assert_eq!(with_first(&mut cluster, &name), Ok(()), "its owner hands it over");
+        cluster.run(200);
+        assert_eq!(cluster.ask(2, &name, Command::Get), text("2"));
+    }
+}
+
+#[test]
+fn what_was_claimed_and_not_written_is_forgotten() {
+    let mut cluster = both_at_first();
+    for n in 0..8 {
+        let name = format!("new{n}");
+        assert_eq!(claim(&mut cluster, 0, &name), Some(Reply::Int(0)));
+        assert_eq!(cluster.ask(1, &name, Command::Exists), Reply::Int(0));
+        cluster.run(500);
+        for at in 0..3 {
+            assert_eq!(cluster.engine(at).session(&key(&name)), None, "nothing is left of {name} at {at}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_exists_is_not_claimed() {
+    let mut cluster = both_at_first();
+    assert_eq!(claim(&mut cluster, 1, "a"), Some(Reply::Int(1)));
+    assert_eq!(cluster.ask(2, "a", Command::Get), text("1"));
+}
+
+#[test]
+fn a_key_that_belongs_to_its_home_is_claimed_only_there() {
+    let mut cluster = Cluster::settled(3, &["sess:*"]);
+    let key = key("lock");
+    let claimable: Vec<_> = (0..3).filter_map(|at| cluster.engine(at).to_claim([&key].into_iter())).collect();
+    assert_eq!(claimable, [vec![key]], "one of them is its home");
 }

@@ -107,6 +107,11 @@ impl CoreHandle {
         self.tell(|core| core.execute_together(commands, expected)).unwrap_or(Err(NotTogether::Apart))
     }
 
+    /// Which of these keys have to be claimed before that; `None` if it is of no use.
+    pub(crate) fn to_claim(&self, keys: &[Bytes]) -> Option<Vec<Bytes>> {
+        self.tell(|core| core.engine.to_claim(keys.iter())).flatten()
+    }
+
     /// Tells all members what a client publishes.
     pub(crate) fn publish(&self, channel: Bytes, payload: Bytes) -> Result<(), CommandError> {
         let publish = |core: &mut Core| {

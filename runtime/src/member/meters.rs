@@ -6,7 +6,7 @@ use holdfast_core::{Command, CommandError, Reply};
 use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
 
 /// Command kinds, in the order of [`kind`].
-const KINDS: [&str; 36] = [
+const KINDS: [&str; 37] = [
     "get",
     "set",
     "getex",
@@ -43,6 +43,7 @@ const KINDS: [&str; 36] = [
     "sorted_set_rank",
     "sorted_set_range",
     "sorted_set_count",
+    "claim",
 ];
 
 /// Counted here and shown once a second: to find a counter, or only to change one that other threads read, would cost each command more.
@@ -153,6 +154,7 @@ fn kind(command: &Command) -> usize {
         Command::SortedSetRank { .. } => 33,
         Command::SortedSetRange { .. } => 34,
         Command::SortedSetCount { .. } => 35,
+        Command::Claim => 36,
     }
 }
 

@@ -64,6 +64,15 @@ pub trait Sessions: Clone + Send + Sync + 'static {
         expected: &[(Bytes, u128)],
     ) -> impl Future<Output = Result<Vec<Reply>, NotTogether>> + Send;
 
+    /// The same; keys that nobody has come to be owned by this member first, where keys have owners.
+    fn execute_gathered(
+        &self,
+        commands: Vec<(Bytes, Command)>,
+        expected: &[(Bytes, u128)],
+    ) -> impl Future<Output = Result<Vec<Reply>, NotTogether>> + Send {
+        self.execute_together(commands, expected)
+    }
+
     /// One step of a scan over all keys: 0 to begin, then the cursor of the page before. `count` is a wish.
     fn scan(&self, cursor: u64, count: usize) -> impl Future<Output = Result<ScanPage, CommandError>> + Send;
 

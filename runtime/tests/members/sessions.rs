@@ -1,6 +1,7 @@
 //! What any member does for its clients while nothing goes wrong.
 
 use bytes::Bytes;
+use holdfast_core::engine::NotTogether;
 use holdfast_core::{Command, CommandError, Reply};
 
 use crate::cluster::{Cluster, key, set, text};
@@ -100,4 +101,23 @@ async fn a_member_can_be_asked_about_a_session_and_its_links() {
         assert!(links.len() == 2 && links.iter().all(|link| link.is_ready), "{links:?}");
     }
     assert_eq!(holders, 2, "the owner and one keeper");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_nobody_has_become_part_of_one_step() {
+    let cluster = Cluster::start(3).await;
+    let nothing = [(Bytes::from_static(b"nothing"), 0)];
+    for n in 0..50 {
+        let keys = ["one", "two", "three"].map(|name| Bytes::from(format!("{name}:{n}")));
+        let write = |value: &str| keys.iter().map(|key| (key.clone(), set(value.to_owned()))).collect::<Vec<_>>();
+        // Another member has just deleted one of them.
+        assert_eq!(cluster.sessions(1).execute(keys[1].clone(), set("old".to_owned())).await, Reply::Ok);
+        assert_eq!(cluster.sessions(1).execute(keys[1].clone(), Command::Delete).await, Reply::Int(1));
+        let expected = [&nothing[..], &[(keys[0].clone(), 0)]].concat();
+        assert_eq!(cluster.sessions(0).execute_gathered(write("new"), &expected).await, Ok(vec![Reply::Ok; 3]));
+        assert_eq!(cluster.sessions(0).execute_gathered(write("newer"), &expected).await, Err(NotTogether::Refuted));
+        for key in keys {
+            assert_eq!(cluster.sessions(2).execute(key, Command::Get).await, text("new"));
+        }
+    }
 }

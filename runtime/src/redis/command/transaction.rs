@@ -299,7 +299,12 @@ async fn answers<S: Sessions>(
         };
     }
     let commands = of_keys.iter().map(|of_key| (of_key.key.clone(), batch(Guard::None, of_key.commands.clone()))).collect();
-    let all = match sessions.execute_together(commands, &watched).await {
+    // What depends on nothing may be a step for each key, for which nobody has to claim any.
+    let together = match watched.is_empty() {
+        true => sessions.execute_together(commands, &watched).await,
+        false => sessions.execute_gathered(commands, &watched).await,
+    };
+    let all = match together {
         Ok(all) => all,
         Err(NotTogether::Refuted) => return Err(Value::NullArray),
         Err(NotTogether::Apart) if !watched.is_empty() => return Err(Refusal::ACROSS_OWNERS.into()),

@@ -156,8 +156,11 @@ async fn write<S: Sessions>(
     }
     if expected.len() > 1 {
         let commands = written.iter().map(|(key, commands)| (key.clone(), batch(Guard::None, commands.clone()))).collect();
+        if written.len() > 1 {
+            return sessions.execute_gathered(commands, &expected).await;
+        }
         match sessions.execute_together(commands, &expected).await {
-            Err(NotTogether::Apart) if written.len() == 1 => {}
+            Err(NotTogether::Apart) => {}
             other => return other,
         }
     }
