@@ -383,3 +383,45 @@ async fn idle_connections_stay() {
     shutdown.cancel();
     task.await.expect("an end in order");
 }
+
+#[tokio::test]
+async fn a_pause_makes_clients_wait_and_who_goes_meanwhile_is_forgotten() {
+    let door = open(memory(), Settings::default()).await;
+    let (mut one, mut two) = (Client::connect(door.address).await, Client::connect(door.address).await);
+    assert_eq!(one.tell("CLIENT PAUSE 60000 WRITE").await, "+OK\r\n");
+    assert_eq!(two.tell("GET k").await, "$-1\r\n", "reads go on");
+    two.send(b"SET k 1\r\nGET k\r\nNOSUCH\r\n").await;
+    let mut three = Client::connect(door.address).await;
+    for line in ["MULTI", "GET k"] {
+        three.tell(line).await;
+    }
+    assert_eq!(three.tell("EXEC").await, "*1\r\n$-1\r\n", "it only reads, and nothing was written");
+    let mut four = Client::connect(door.address).await;
+    four.send(b"CLIENT SETNAME four\r\nSET gone 1\r\n").await;
+    while !one.tell("CLIENT LIST").await.contains("name=four") {}
+    drop(four);
+    while one.tell("CLIENT LIST").await.contains("name=four") {}
+    assert_eq!(one.tell("CLIENT UNPAUSE").await, "+OK\r\n");
+    for reply in ["+OK\r\n", "$1\r\n1\r\n", "-ERR unknown command 'NOSUCH', with args beginning with: \r\n"] {
+        assert_eq!(String::from_utf8_lossy(&two.reply().await), reply);
+    }
+    assert_eq!(one.tell("CLIENT PAUSE 300").await, "+OK\r\n");
+    assert_eq!(two.tell("NOSUCH").await, "-ERR unknown command 'NOSUCH', with args beginning with: \r\n", "nothing is carried out");
+    let began = Instant::now();
+    assert_eq!(two.tell("PING").await, "+PONG\r\n");
+    assert!(began.elapsed() >= Duration::from_millis(200), "{:?}", began.elapsed());
+    assert_eq!(one.tell("EXISTS gone").await, ":0\r\n");
+}
+
+#[tokio::test]
+async fn a_random_key_is_one_that_exists() {
+    let door = open(memory(), Settings::default()).await;
+    let mut client = Client::connect(door.address).await;
+    assert_eq!(client.tell("RANDOMKEY").await, "$-1\r\n");
+    client.tell("MSET a 1 b 1 c 1").await;
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..200 {
+        seen.insert(client.tell("RANDOMKEY").await);
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["$1\r\na\r\n", "$1\r\nb\r\n", "$1\r\nc\r\n"]);
+}

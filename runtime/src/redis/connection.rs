@@ -65,6 +65,8 @@ struct Connection<'a, S> {
     parser: Parser,
     /// What has come and is not read.
     input: BytesMut,
+    /// Read, but all have to wait.
+    held: Option<Came>,
     /// Read, but something before it has to be finished first.
     next: Option<(Plan, usize)>,
     transaction: Transaction,
@@ -85,6 +87,7 @@ impl<'a, S: Sessions> Connection<'a, S> {
             context,
             parser: Parser::new(Limits::new(context.front.settings.max_bytes)),
             input: BytesMut::new(),
+            held: None,
             next: None,
             transaction: Transaction::default(),
             is_changing: false,
@@ -131,14 +134,17 @@ impl<'a, S: Sessions> Connection<'a, S> {
             if self.input.is_empty() && self.input.capacity() > KEPT {
                 self.input = BytesMut::new();
             }
-            let more = hungry && self.ending.is_none();
+            let may_write = self.held.as_ref().is_some_and(|held| held.may_write);
+            let is_held = self.held.is_some();
+            // Of a client that has to wait it has to be noticed that it goes.
+            let more = (hungry || (is_held && self.input.len() < KEPT)) && self.ending.is_none();
             if more {
                 self.input.reserve(self.parser.wanted(&self.input));
             }
             self.tally.tell(self.context);
             let waiting = !self.output.is_empty();
             let room = self.output.has_room();
-            client.set_busy(waiting || !self.window.is_empty());
+            client.set_busy(waiting || is_held || !self.window.is_empty());
             let takes_news = self.window.is_empty() && room;
             let calls = &CALLS[usize::from(!takes_news)..if self.ending.is_none() { CALLS.len() } else { 2 }];
             tokio::select! {
@@ -150,11 +156,13 @@ impl<'a, S: Sessions> Connection<'a, S> {
                     _ => return,
                 },
                 read = reader.read_buf(&mut self.input), if more => match read {
+                    Ok(0) if is_held => return,
                     Ok(0) => self.ending = Some(Ending::AfterThese),
                     Ok(_) => self.context.touch(),
                     Err(error) => return debug!(client = client.id, %error, "a client's connection broke"),
                 },
                 () = client.bell.hear(calls) => {}
+                () = self.context.front.pause.over(may_write), if is_held => {}
                 // The timer is only made when it is needed.
                 () = stalled(&mut self.stalled), if waiting => {
                     return debug!(client = client.id, "a client did not read its replies for {STALLED:?}");
@@ -175,14 +183,20 @@ impl<'a, S: Sessions> Connection<'a, S> {
                 None => {
                     let is_stranger = has_strangers && context.is_stranger();
                     self.parser.set_stranger(is_stranger);
-                    match self.parser.next(&mut self.input) {
-                        Ok(Some(incoming)) => {
-                            let (plan, bytes) = read(incoming, is_stranger, context, &mut self.tally, &came);
-                            (self.transaction.admit(plan, bytes), bytes)
-                        }
-                        Ok(None) => return true,
-                        Err(error) => (Plan::Refused(refusal(error)), 0),
+                    let request = match self.held.take() {
+                        Some(request) => request,
+                        None => match self.parser.next(&mut self.input) {
+                            Ok(Some(incoming)) => read(incoming, is_stranger, context, &mut self.tally, &came),
+                            Ok(None) => return true,
+                            Err(error) => Came { plan: Plan::Refused(refusal(error)), bytes: 0, may_write: false },
+                        },
+                    };
+                    let may_write = request.may_write || (request.plan.is_exec() && self.transaction.may_write());
+                    if self.ending.is_none() && !request.plan.is_refused() && context.front.pause.holds(may_write) {
+                        self.held = Some(Came { may_write, ..request });
+                        return false;
                     }
+                    (self.transaction.admit(request.plan, request.bytes, request.may_write), request.bytes)
                 }
             };
             let access = plan.access();
@@ -277,17 +291,30 @@ async fn stalled(since: &mut Option<Instant>) {
     sleep_until(*since.get_or_insert_with(Instant::now) + STALLED).await;
 }
 
-/// What to do about what came, and how large it is.
-fn read<S: Sessions>(incoming: Incoming<'_>, is_stranger: bool, context: &Context<S>, tally: &mut Tally, came: &Moment) -> (Plan, usize) {
+/// A request, read.
+struct Came {
+    plan: Plan,
+    /// How large it is.
+    bytes: usize,
+    /// It may write.
+    may_write: bool,
+}
+
+/// What to do about what came.
+fn read<S: Sessions>(incoming: Incoming<'_>, is_stranger: bool, context: &Context<S>, tally: &mut Tally, came: &Moment) -> Came {
     let error = match incoming {
-        Incoming::Request(request) => return (plan(&request, is_stranger, context, tally, came), request.size()),
+        Incoming::Request(request) => {
+            let (plan, may_write) = plan(&request, is_stranger, context, tally, came);
+            return Came { plan, bytes: request.size(), may_write };
+        }
         Incoming::TooLarge { size, one: true } => CommandError::TooLarge { size, limit: context.front.settings.max_bytes }.to_string(),
         Incoming::TooLarge { size, one: false } => format!("ERR request of {size} bytes or more is larger than what is served at once"),
     };
-    (Plan::Rejected(Value::Error(error.into())), 0)
+    Came { plan: Plan::Rejected(Value::Error(error.into())), bytes: 0, may_write: false }
 }
 
-fn plan<S: Sessions>(request: &Request<'_>, is_stranger: bool, context: &Context<S>, tally: &mut Tally, came: &Moment) -> Plan {
+/// What it asks for, and whether that may write.
+fn plan<S: Sessions>(request: &Request<'_>, is_stranger: bool, context: &Context<S>, tally: &mut Tally, came: &Moment) -> (Plan, bool) {
     let (command, mut plan) = command::plan(request, came, is_stranger);
     if context.client.is_listening() && context.client.state().protocol == Protocol::Resp2 {
         plan = plan.while_listening(command.map(|(_, spec)| spec));
@@ -300,7 +327,7 @@ fn plan<S: Sessions>(request: &Request<'_>, is_stranger: bool, context: &Context
             statistics.unknown.increment(1);
         }
     }
-    plan
+    (plan, command.is_some_and(|(_, spec)| spec.may_write()))
 }
 
 fn refusal(error: ProtocolError) -> Value {

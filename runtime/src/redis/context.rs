@@ -10,6 +10,7 @@ use super::clients::{Client, Clients};
 use super::command::commands;
 use super::notify::Notify;
 use super::output::Pool;
+use super::pause::Pause;
 use super::script::{Registry, Workers};
 use super::settings::Settings;
 use super::subscriptions::Subscriptions;
@@ -42,6 +43,8 @@ pub(crate) struct Front {
     pub(crate) timeout: AtomicU64,
     /// Seconds since the front door was opened, as far as idle clients are concerned.
     pub(crate) clock: AtomicU64,
+    /// Whether clients have to wait, because one of them says so.
+    pub(crate) pause: Pause,
     /// For `INFO` and the metrics.
     pub(crate) statistics: Statistics,
 }
@@ -60,6 +63,7 @@ impl Front {
             workers: Workers::default(),
             subscriptions: Subscriptions::default(),
             notify: Notify::default(),
+            pause: Pause::default(),
             statistics: Statistics::new(),
         }
     }

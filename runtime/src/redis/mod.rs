@@ -16,6 +16,7 @@ mod idle;
 mod moment;
 mod notify;
 mod output;
+mod pause;
 mod script;
 // The fuzz targets, which are made of this folder, have no sockets.
 #[cfg(not(fuzzing))]

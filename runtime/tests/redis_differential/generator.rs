@@ -174,6 +174,8 @@ impl Generator {
             "persist",
             "ttl",
             "pttl",
+            "expiretime",
+            "pexpiretime",
             "hset",
             "hset",
             "hmset",
@@ -239,6 +241,7 @@ impl Generator {
             "scan",
             "keys",
             "dbsize",
+            "randomkey",
             "ping",
             "echo",
             "select",
@@ -314,9 +317,8 @@ impl Generator {
             "rename" | "renamenx" => words.extend([self.key(), self.key()]),
             "publish" => words.extend([self.word(), self.word()]),
             "flushdb" if self.random.one_in(2) => words.push(self.random.pick::<&[u8]>(&[b"ASYNC", b"sync", b"x"]).to_vec()),
-            "get" | "getdel" | "strlen" | "type" | "persist" | "ttl" | "pttl" | "hgetall" | "hkeys" | "hvals" | "hlen" => {
-                words.push(self.key())
-            }
+            "get" | "getdel" | "strlen" | "type" | "persist" | "ttl" | "pttl" | "expiretime" | "pexpiretime" | "hgetall" | "hkeys"
+            | "hvals" | "hlen" => words.push(self.key()),
             "set" => {
                 words.extend([self.key(), self.word()]);
                 words.extend(self.set_options());
@@ -373,7 +375,7 @@ impl Generator {
                 }
             }
             "client" => {
-                let options: [&[&[u8]]; 36] = [
+                let options: [&[&[u8]]; 46] = [
                     &[b"kill", b"1.2.3.4:5"],
                     &[b"KILL", b"id", b"99999999"],
                     &[b"kill", b"ID", b"0"],
@@ -388,6 +390,16 @@ impl Generator {
                     &[b"kill", b"zz", b"1"],
                     &[b"reply", b"ON"],
                     &[b"reply", b"zz"],
+                    &[b"pause", b"1"],
+                    &[b"PAUSE", b"1", b"write"],
+                    &[b"pause", b"0", b"ALL"],
+                    &[b"pause", b"1", b"zz"],
+                    &[b"pause", b"x"],
+                    &[b"pause", b"-1", b"write"],
+                    &[b"pause", b"1", b"write", b"zz"],
+                    &[b"pause"],
+                    &[b"unpause"],
+                    &[b"unpause", b"zz"],
                     &[b"unblock", b"99999999"],
                     &[b"unblock", b"99999999", b"error"],
                     &[b"unblock", b"x", b"TIMEOUT"],

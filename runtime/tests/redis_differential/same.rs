@@ -54,8 +54,14 @@ pub(crate) fn same(words: &Words, ours: &[u8], theirs: &[u8]) -> bool {
             ours.0 == theirs.0 && sorted(ours.1, 1) == sorted(theirs.1, 1)
         }
         // The two clocks are not read at the same moment.
-        b"ttl" => number(ours).zip(number(theirs)).is_some_and(|(ours, theirs)| theirs > 1000 && (ours - theirs).abs() <= 2),
-        b"pttl" => number(ours).zip(number(theirs)).is_some_and(|(ours, theirs)| theirs > 1000 && (ours - theirs).abs() <= 2000),
+        b"ttl" | b"expiretime" => {
+            number(ours).zip(number(theirs)).is_some_and(|(ours, theirs)| theirs > 1000 && (ours - theirs).abs() <= 2)
+        }
+        b"pttl" | b"pexpiretime" => {
+            number(ours).zip(number(theirs)).is_some_and(|(ours, theirs)| theirs > 1000 && (ours - theirs).abs() <= 2000)
+        }
+        // Any of the keys.
+        b"randomkey" => theirs.starts_with(b"$") && ours.starts_with(b"$") && !theirs.starts_with(b"$-1") && !ours.starts_with(b"$-1"),
         // The number of the connection.
         b"hello" if array => {
             let (ours, theirs) = (parts(ours), parts(theirs));

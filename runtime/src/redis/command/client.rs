@@ -1,12 +1,14 @@
-//! `CLIENT`: names of connections, who is connected, and which replies are wanted. `filter` has which connections are meant by `LIST` and `KILL`.
+//! `CLIENT`: names of connections, who is connected, which replies are wanted, and whether all have to wait. `filter` has which connections are meant by `LIST` and `KILL`.
 
 mod filter;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::Plan;
 use super::args::{Args, Refusal};
@@ -16,6 +18,7 @@ use crate::redis::Sessions;
 use crate::redis::clients::{Client, Replies};
 use crate::redis::context::Context;
 use crate::redis::frame::{Value, parse_integer};
+use crate::redis::pause::Extent;
 use filter::{Filter, Kind};
 
 pub(super) const COMMANDS: &[Spec] = &[Spec::server("client", -2, |args| Err(Refusal::arity(args.name))).with(&[
@@ -27,6 +30,8 @@ pub(super) const COMMANDS: &[Spec] = &[Spec::server("client", -2, |args| Err(Ref
     Spec::server("client|list", -2, list),
     Spec::server("client|kill", -3, filter::kill),
     Spec::server("client|reply", 3, reply),
+    Spec::server("client|pause", -3, pause),
+    Spec::server("client|unpause", 2, |_| Ok(Plan::Client(Action::Unpause))),
     Spec::server("client|unblock", -3, unblock),
     Spec::server("client|tracking", -3, tracking),
     Spec::server("client|trackinginfo", 2, |_| Ok(Plan::Answer(tracking_info()))),
@@ -61,6 +66,8 @@ const HELP: &[&str] = &[
     "    Accepted: no connection is ever evicted.",
     "NO-TOUCH (ON|OFF)",
     "    Accepted: no command changes when a session is evicted, because none is.",
+    "PAUSE <timeout> [WRITE|ALL]",
+    "    Suspend all, or just write, clients of this member for <timeout> milliseconds.",
     "REPLY (ON|OFF|SKIP)",
     "    Control the replies sent to the current connection.",
     "SETINFO (LIB-NAME|LIB-VER) <value>",
@@ -73,6 +80,8 @@ const HELP: &[&str] = &[
     "    Report that tracking is off.",
     "UNBLOCK <clientid> [TIMEOUT|ERROR]",
     "    Return 0: no command blocks.",
+    "UNPAUSE",
+    "    Stop the current client pause, resuming traffic.",
 ];
 
 /// The longest name, in bytes: it is kept as long as the connection.
@@ -105,6 +114,15 @@ pub(crate) enum Action {
         /// Whether it is an error if there is none.
         is_one: bool,
     },
+    /// All clients of this member wait.
+    Pause {
+        /// With what.
+        extent: Extent,
+        /// For how long, from when this begins.
+        millis: u64,
+    },
+    /// They go on.
+    Unpause,
     /// Which replies are wanted from now on.
     Reply(Replies),
     /// Who it is.
@@ -163,6 +181,21 @@ fn reply(args: &Args<'_>) -> Result<Plan, Refusal> {
     Ok(Plan::Client(Action::Reply(replies)))
 }
 
+fn pause(args: &Args<'_>) -> Result<Plan, Refusal> {
+    let extent = match args.len() {
+        3 => Extent::Everything,
+        4 if args.is(3, "write") => Extent::Writes,
+        4 if args.is(3, "all") => Extent::Everything,
+        4 => return Err(Refusal::fixed("ERR CLIENT PAUSE mode must be WRITE or ALL")),
+        _ => {
+            return Err(Refusal::quoting("ERR unknown subcommand or wrong number of arguments for '", args.get(1), "'. Try CLIENT HELP."));
+        }
+    };
+    let millis = parse_integer(args.get(2)).ok_or(Refusal::fixed("ERR timeout is not an integer or out of range"))?;
+    let millis = u64::try_from(millis).map_err(|_| Refusal::fixed("ERR timeout is negative"))?;
+    Ok(Plan::Client(Action::Pause { extent, millis }))
+}
+
 /// No command blocks, so that there is nobody to unblock.
 fn unblock(args: &Args<'_>) -> Result<Plan, Refusal> {
     match args.len() {
@@ -213,6 +246,8 @@ impl Action {
             }
             Action::ListIds(ids) => return lines(clients.with_ids(&ids), now),
             Action::Kill { filter, skips_me, is_one } => return filter.kill(skips_me, is_one, context),
+            Action::Pause { extent, millis } => context.front.pause.begin(extent, Instant::now() + Duration::from_millis(millis)),
+            Action::Unpause => context.front.pause.end(),
             Action::WhoAmI => return Value::Bulk(Bytes::from(client.state().user().to_owned())),
             Action::Reply(replies) => {
                 let before = client.state().replies;

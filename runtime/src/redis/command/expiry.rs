@@ -6,6 +6,7 @@ use super::args::{Args, Refusal};
 use super::table::Spec;
 use super::{Plan, plain};
 use crate::redis::frame::Value;
+use crate::redis::moment::Moment;
 
 pub(super) const COMMANDS: &[Spec] = &[
     Spec::write("expire", -3, |args| expire(args, Unit::Seconds, After::Now)),
@@ -15,6 +16,8 @@ pub(super) const COMMANDS: &[Spec] = &[
     Spec::write("persist", 2, |args| Plan::one(args, Command::Persist, plain)),
     Spec::read("ttl", 2, |args| Plan::one(args, Command::Ttl, seconds)),
     Spec::read("pttl", 2, |args| Plan::one(args, Command::Ttl, plain)),
+    Spec::read("expiretime", 2, |args| Plan::one(args, Command::Ttl, |reply| seconds(ends_at(reply)))),
+    Spec::read("pexpiretime", 2, |args| Plan::one(args, Command::Ttl, |reply| plain(ends_at(reply)))),
 ];
 
 /// What a time is counted in.
@@ -82,6 +85,14 @@ fn condition(args: &Args<'_>) -> Result<ExpireCondition, Refusal> {
         (_, _, _, true) => Ok(ExpireCondition::IfShorter),
         (_, true, ..) => Ok(ExpireCondition::IfSome),
         _ => Ok(ExpireCondition::Always),
+    }
+}
+
+/// When a life ends that lasts so much longer, by the clock of this moment: whoever asks in a transaction is answered later.
+fn ends_at(reply: Reply) -> Reply {
+    match reply {
+        Reply::Int(millis) if millis >= 0 => Reply::Int(millis.saturating_add(Moment::default().since_1970())),
+        other => other,
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use holdfast_core::{Command, CommandError, Reply, ScanPage, ValueType, glob};
+use rand::seq::IteratorRandom;
 use tokio::time::timeout;
 
 use super::args::{Args, Refusal};
@@ -17,6 +18,7 @@ use crate::redis::frame::Value;
 pub(super) const COMMANDS: &[Spec] = &[
     Spec::read("scan", -2, scan).of_no_key(),
     Spec::read("keys", 2, |args| Ok(Plan::Listing(Listing::Keys { pattern: args.pattern(1)? }))).of_no_key(),
+    Spec::read("randomkey", 1, |_| Ok(Plan::Listing(Listing::Random))).of_no_key(),
     Spec::read("dbsize", 1, |_| Ok(Plan::Listing(Listing::Size))).of_no_key(),
     Spec::write("flushdb", -1, flush).of_no_key(),
     Spec::write("flushall", -1, flush).of_no_key(),
@@ -28,6 +30,9 @@ const PAGE: usize = 1000;
 /// The most keys, and bytes of them, that `KEYS` collects.
 const MOST_KEYS: usize = 100_000;
 const MOST_BYTES: usize = 16 << 20;
+
+/// Of so many keys of each member one is drawn.
+const RANDOM_PAGE: usize = 10;
 
 /// How long `KEYS`, `DBSIZE` and `FLUSHDB` may go from page to page.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -53,6 +58,8 @@ pub(crate) enum Listing {
         /// What they match.
         pattern: Bytes,
     },
+    /// Any of them.
+    Random,
     /// How many there are.
     Size,
     /// All of them go. Those that come meanwhile may stay.
@@ -127,6 +134,7 @@ impl Listing {
                 Err(error) => plain(Reply::Error(error)),
             },
             Listing::Keys { pattern } => in_time("KEYS", keys(&pattern, sessions)).await,
+            Listing::Random => in_time("RANDOMKEY", random(sessions)).await,
             Listing::Size => in_time("DBSIZE", size(sessions)).await,
             Listing::Flush => in_time("FLUSHDB", flushed(sessions)).await,
         }
@@ -192,6 +200,25 @@ async fn keys<S: Sessions>(pattern: &[u8], sessions: &S) -> Result<Value, Refusa
         cursor = page.cursor;
         if cursor == 0 {
             return Ok(Value::Array(found.into_iter().map(Value::Bulk).collect()));
+        }
+    }
+}
+
+/// One of the next keys from any place on: as keys are listed in the order of their hashes, each is as likely as the gaps around it are wide.
+async fn random<S: Sessions>(sessions: &S) -> Result<Value, Refusal> {
+    let mut cursor = rand::random();
+    let mut is_second = false;
+    loop {
+        let page = sessions.scan(cursor, RANDOM_PAGE).await.map_err(|error| Refusal::new(error.to_string()))?;
+        if let Some(key) = page.keys.into_iter().choose(&mut rand::rng()) {
+            return Ok(Value::Bulk(key));
+        }
+        cursor = page.cursor;
+        match (cursor, is_second) {
+            (0, true) => return Ok(Value::Null),
+            // The end: those before that place are left.
+            (0, false) => is_second = true,
+            _ => {}
         }
     }
 }

@@ -118,6 +118,16 @@ impl Plan {
         matches!(self, Plan::Connection(connection::Change::Reset))
     }
 
+    /// Whether it carries out a transaction.
+    pub(crate) fn is_exec(&self) -> bool {
+        matches!(self, Plan::Transaction(transaction::Step::Exec))
+    }
+
+    /// Whether it is answered during a `CLIENT PAUSE`, too, as nothing is carried out.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self, Plan::Rejected(_) | Plan::Refused(_) | Plan::Drop)
+    }
+
     /// What it asks of keys, if it is about some keys only.
     fn into_parts(self) -> Result<Many, Box<Plan>> {
         match self {

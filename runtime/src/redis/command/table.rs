@@ -87,6 +87,11 @@ impl Spec {
         self.flags == FOR_STRANGERS
     }
 
+    /// Whether it may write, or tell others something: what `CLIENT PAUSE ... WRITE` is about.
+    pub(crate) fn may_write(&self) -> bool {
+        self.flags.contains(&"write") || matches!(self.name, "eval" | "evalsha" | "publish")
+    }
+
     /// Whether it takes `count` arguments.
     pub(super) fn allows(&self, count: usize) -> bool {
         let count = count as i64;

@@ -62,11 +62,21 @@ struct Queue {
     bytes: usize,
     /// Some command could not be queued: none will be carried out.
     is_spoiled: bool,
+    /// One of them may write.
+    may_write: bool,
 }
 
 impl Transaction {
-    /// What is to be done about a plan that came in so many bytes: in a transaction it waits.
-    pub(crate) fn admit(&mut self, plan: Plan, bytes: usize) -> Plan {
+    /// Whether something that waits for its `EXEC` may write.
+    pub(crate) fn may_write(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.may_write)
+    }
+
+    /// What is to be done about a plan that came in so many bytes and may write or not: in a transaction it waits.
+    pub(crate) fn admit(&mut self, plan: Plan, bytes: usize, may_write: bool) -> Plan {
+        if let Some(queue) = &mut self.queue {
+            queue.may_write |= may_write;
+        }
         match (plan, &mut self.queue) {
             (Plan::Transaction(step), _) => self.step(step),
             (Plan::Rejected(value), queue) => {
