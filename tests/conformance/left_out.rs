@@ -5,6 +5,8 @@ use anyhow::Context;
 use serde::Deserialize;
 use wildmatch::WildMatch;
 
+use crate::server::Choice;
+
 /// The list of one suite.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LeftOut(Vec<Entry>);
@@ -18,6 +20,9 @@ struct Entry {
     /// They fail on a real Redis 7.0 as well, which a run with MEMBERS=redis verifies.
     #[serde(default)]
     on_redis_too: bool,
+    /// They fail only where connections go to all members in turn.
+    #[serde(default)]
+    only_in_turn: bool,
     /// They must not run: they would hang, or take the others along.
     #[serde(default)]
     never_run: bool,
@@ -31,9 +36,14 @@ impl LeftOut {
         Ok(Self(serde_norway::from_str(text).context("failed to read a list of left-out tests")?))
     }
 
-    /// What is left of the list for a real Redis.
-    pub(crate) fn for_redis(self) -> Self {
-        Self(self.0.into_iter().filter(|entry| entry.on_redis_too || entry.never_run).collect())
+    /// What is left of the list for a server.
+    pub(crate) fn by(self, server: Choice) -> Self {
+        let counts = |entry: &Entry| match server {
+            Choice::Redis => entry.on_redis_too || entry.never_run,
+            Choice::Member(_) => !entry.only_in_turn,
+            Choice::InTurn => true,
+        };
+        Self(self.0.into_iter().filter(counts).collect())
     }
 
     /// Why a test is left out, if it is.
@@ -68,8 +78,16 @@ mod tests {
         let list = LeftOut::parse(list).unwrap();
         assert_eq!(["any::one", "x::two", "y::two"].map(|name| list.reason(name)), [Some("a"), Some("b"), None]);
         assert_eq!(list.never_run(), ["three"]);
-        let list = list.for_redis();
+        let list = list.by(Choice::Redis);
         assert_eq!(["any::one", "x::two", "three"].map(|name| list.reason(name)), [None, Some("b"), Some("c")]);
+    }
+
+    #[test]
+    fn what_fails_in_turn_only_has_to_pass_by_a_single_member() {
+        let list = LeftOut::parse("[{why: a, onlyInTurn: true, tests: [x]}, {why: b, tests: [y]}]").unwrap();
+        let reasons = |server| ["x", "y"].map(|name| list.clone().by(server).reason(name).map(str::to_owned));
+        assert_eq!(reasons(Choice::InTurn), [Some("a".to_owned()), Some("b".to_owned())]);
+        assert_eq!(reasons(Choice::Member(1)), [None, Some("b".to_owned())]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod spring;
 mod suite;
 mod suites;
 mod table;
+mod tomcat;
 mod verdict;
 
 use std::path::{Path, PathBuf};
@@ -116,7 +117,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
 /// The tests of a suite by one server.
 async fn tests(suite: &Suite, choice: Choice, folder: &Path, results: &Path, progress: &Progress) -> anyhow::Result<Verdict> {
     let list = LeftOut::parse(suite.tests.left_out).with_context(|| format!("the list of {}", suite.name))?;
-    let list = if choice == Choice::Redis { list.for_redis() } else { list };
+    let list = list.by(choice);
     let mut step = progress.step(format!("{} by {choice}", suite.library));
     let server = Server::start(choice).await?;
     let turns = Turns::default();

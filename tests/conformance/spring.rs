@@ -19,12 +19,15 @@ macro_rules! file {
     };
 }
 
+/// Somebody in the shop, with cookies.
+pub(crate) const BROWSER: (&str, &str) = file!("src/test/java/dev/holdfast/conformance/Browser.java");
+
 /// The application and its tests.
 pub(crate) const SOURCES: Files = &[
     file!("pom.xml"),
     file!("src/main/resources/application.properties"),
     file!("src/main/java/dev/holdfast/conformance/Shop.java"),
-    file!("src/test/java/dev/holdfast/conformance/Browser.java"),
+    BROWSER,
     file!("src/test/java/dev/holdfast/conformance/Sessions.java"),
     file!("src/test/java/dev/holdfast/conformance/RedisSessionRepositoryTest.java"),
     file!("src/test/java/dev/holdfast/conformance/RedisIndexedSessionRepositoryTest.java"),

@@ -9,6 +9,7 @@ mod laravel;
 mod php;
 mod rails;
 mod redis_py;
+mod redisson;
 mod redisstore;
 mod redistore;
 mod spring;
@@ -28,6 +29,7 @@ pub(crate) const ALL: &[Suite] = &[
     connect_redis::SUITE,
     spring::SUITE,
     spring_indexed::SUITE,
+    redisson::SUITE,
     rails::SUITE,
     redisstore::SUITE,
     redistore::SUITE,

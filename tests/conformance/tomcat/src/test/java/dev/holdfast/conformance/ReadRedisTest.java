@@ -1,0 +1,8 @@
+package dev.holdfast.conformance;
+
+/** Each request reads what it needs from Redis. */
+class ReadRedisTest extends Sessions {
+    ReadRedisTest() {
+        super("REDIS");
+    }
+}
