@@ -20,9 +20,9 @@ use crate::member::core::CoreHandle;
 use crate::redis;
 use crate::status::Status;
 
-/// How long is waited for keys that were claimed, after one attempt and the next, in milliseconds. A key that nobody had is here with the answer; one that was just deleted comes
-/// a moment later, and one that was forgotten again meanwhile is claimed anew.
-const ARRIVAL: [u64; 5] = [0, 2, 5, 20, 40];
+/// How long is waited for keys that were claimed, after one attempt and the next, in milliseconds. A key that nobody had is here with the answer; one that
+/// exists or was just deleted comes a moment later, and one that was forgotten again meanwhile is claimed anew.
+const ARRIVAL: [u64; 7] = [0, 2, 5, 20, 50, 100, 200];
 
 /// So many keys are claimed at once.
 const CLAIMS_AT_ONCE: usize = 64;
@@ -66,11 +66,11 @@ impl SessionHandle {
         Ok(replies)
     }
 
-    /// The same; keys that nobody has are claimed first, so that this member owns them. Of what was claimed and not written nothing is to be seen, and it is
-    /// forgotten soon.
+    /// The same; keys that nobody has are claimed first, so that this member owns them, and those that another member owns are called here. Of what was claimed and
+    /// not written nothing is to be seen, and it is forgotten soon.
     ///
     /// # Errors
-    /// When none was begun: some key exists and another member owns it, belongs to its home, or came to be owned here too late.
+    /// When none was begun: some key is in use at another member, belongs to its home, or came here too late.
     pub async fn execute_gathered(&self, commands: Vec<(Bytes, Command)>, expected: &[(Bytes, u128)]) -> Result<Vec<Reply>, NotTogether> {
         let keys = commands.iter().map(|(key, _)| key).chain(expected.iter().map(|(key, _)| key));
         let keys: Vec<Bytes> = keys.cloned().collect();
@@ -84,11 +84,12 @@ impl SessionHandle {
         self.execute_together(commands, expected).await
     }
 
-    /// Claims those of `keys` that this member does not own; false if one of them exists, or cannot be had.
+    /// Claims those of `keys` that this member does not own; false if one of them cannot be had. One that exists elsewhere is asked for with it, and follows its
+    /// user here if it is asked for here only.
     async fn claim(&self, keys: &[Bytes]) -> bool {
         let Some(keys) = self.core.to_claim(keys) else { return false };
         let claims = stream::iter(keys).map(|key| self.execute(key, Command::Claim)).buffer_unordered(CLAIMS_AT_ONCE);
-        claims.all(|reply| ready(reply == Reply::Int(0))).await
+        claims.all(|reply| ready(matches!(reply, Reply::Int(_)))).await
     }
 
     /// One step of a scan over all keys: pass the cursor of the page before, 0 to begin. `count` is a wish, as in Redis.

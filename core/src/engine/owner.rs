@@ -13,6 +13,9 @@ use crate::wire::{Message, PutKind};
 /// After so many commands in a row from the same other member its user has moved there, and the session follows.
 const MIGRATE_AFTER: u8 = 2;
 
+/// For so long a key that was claimed stays, in milliseconds: until others that are to be part of the same step are here, too.
+const CLAIMED: Millis = 500;
+
 /// A move makes the next one harder for so long, in seconds, and so many of them together.
 const MOVE_MEMORY: u16 = 10;
 const MAX_MOVES: u8 = 6;
@@ -33,6 +36,7 @@ impl Engine {
                 return;
             }
             pending.forgetting = false;
+            pending.claimed = None;
         }
         if record.value.as_ref().is_some_and(|value| value.is_expired(self.now)) {
             self.expire(slot);
@@ -65,11 +69,13 @@ impl Engine {
             }
         }
         let Some((record, pending)) = self.sessions.owned(slot) else { return };
-        let is_claimed = queued.command == Command::Claim && record.value.is_none() && queued.origin != self.me;
-        let moves = record.count_access(self.me, queued.origin, self.now) || is_claimed;
+        let is_claimed = queued.command == Command::Claim && record.value.is_none();
+        let is_foreign = queued.origin != self.me;
+        let moves = record.count_access(self.me, queued.origin, self.now) || (is_claimed && is_foreign);
         let Queued { origin, request, deadline, .. } = queued;
         match pending {
             Some(pending) => {
+                pending.claimed = (is_claimed && !is_foreign).then_some(self.now + CLAIMED);
                 pending.waiters.push_back(Waiter { origin, request, seq: record.seq, reply, deadline, notices });
                 self.maintain(slot);
             }

@@ -56,6 +56,8 @@ pub(super) struct Pending {
     pub(super) frozen: Option<Member>,
     /// The tombstone is being dropped everywhere.
     pub(super) forgetting: bool,
+    /// It does not exist, and stays here until then so that it can be part of one step.
+    pub(super) claimed: Option<Millis>,
     /// Answers that wait until `stable` has come to them.
     pub(super) waiters: VecDeque<Waiter>,
     /// Commands that wait for the handoff.
@@ -285,6 +287,7 @@ impl Pending {
             && self.stable >= Some(seq)
             && self.frozen.is_none()
             && !self.forgetting
+            && self.claimed.is_none()
             && self.queue.is_empty()
             && self.expiring.is_none()
     }

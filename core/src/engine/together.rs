@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::record::{Record, Slot, slot};
+use super::sessions::Seen;
 use crate::Millis;
 use crate::command::{Command, Key};
 
@@ -44,12 +45,13 @@ impl Engine {
         Ok(())
     }
 
-    /// The keys that this member has to claim ([`Command::Claim`]) before it can run commands on all of these, as it does not own them; `None` if that is of no
-    /// use, because it cannot come to own one of them. A claim is a write as any other, so this changes no rule. What was claimed and is not written is
-    /// forgotten soon, as any deleted key is.
+    /// The keys that this member has to claim ([`Command::Claim`]) before it can run commands on all of these, as it does not own them, or may be about to forget
+    /// them; `None` if that is of no use, because it cannot come to own one of them. A claim is a write as any other, so this changes no rule. What was
+    /// claimed and is not written is forgotten soon, as any deleted key is.
     pub fn to_claim<'a>(&self, keys: impl Iterator<Item = &'a Key>) -> Option<Vec<Key>> {
         let is_full = self.view.as_ref().is_some_and(|view| view.is_full(self.me.id));
-        let lacks = |slot: &Slot| self.sessions.get(slot).map(Record::owner) != Some(self.me);
+        let stays = |seen: Seen<'_>| seen.record.value.is_some() || seen.pending.is_some_and(|pending| pending.claimed.is_some());
+        let lacks = |slot: &Slot| !self.sessions.look(slot).is_some_and(|seen| seen.record.is_owned && stays(seen));
         let lacking: Vec<Slot> = keys.map(slot).filter(lacks).collect();
         let can_own = lacking.iter().all(|(position, key)| self.follows(key) || self.is_home(*position));
         (is_full && can_own).then(|| lacking.into_iter().map(|(_, key)| key).collect())

@@ -197,8 +197,10 @@ impl Engine {
             let home = self.layout.home(slot.0).and_then(|id| view.member(id));
             let is_home = home == Some(self.me);
             let Some((record, pending)) = self.sessions.owned(&slot) else { continue };
+            let now = self.now;
             let is_busy = |pending: &Pending| {
-                pending.frozen.is_some() || pending.forgetting || !pending.is_confirmed() || !pending.waiters.is_empty()
+                let is_claimed = pending.claimed.is_some_and(|until| now < until);
+                pending.frozen.is_some() || pending.forgetting || is_claimed || !pending.is_confirmed() || !pending.waiters.is_empty()
             };
             if pending.as_deref().is_some_and(is_busy) {
                 continue;

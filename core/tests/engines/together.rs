@@ -115,7 +115,7 @@ fn what_was_claimed_and_not_written_is_forgotten() {
         let name = format!("new{n}");
         assert_eq!(claim(&mut cluster, 0, &name), Some(Reply::Int(0)));
         assert_eq!(cluster.ask(1, &name, Command::Exists), Reply::Int(0));
-        cluster.run(500);
+        cluster.run(1_000);
         for at in 0..3 {
             assert_eq!(cluster.engine(at).session(&key(&name)), None, "nothing is left of {name} at {at}");
         }

@@ -104,17 +104,19 @@ async fn a_member_can_be_asked_about_a_session_and_its_links() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_that_nobody_has_become_part_of_one_step() {
+async fn keys_that_nobody_uses_elsewhere_become_part_of_one_step() {
     let cluster = Cluster::start(3).await;
     let nothing = [(Bytes::from_static(b"nothing"), 0)];
     for n in 0..50 {
-        let keys = ["one", "two", "three"].map(|name| Bytes::from(format!("{name}:{n}")));
+        let keys = ["one", "two", "three", "four"].map(|name| Bytes::from(format!("{name}:{n}")));
         let write = |value: &str| keys.iter().map(|key| (key.clone(), set(value.to_owned()))).collect::<Vec<_>>();
         // Another member has just deleted one of them.
         assert_eq!(cluster.sessions(1).execute(keys[1].clone(), set("old".to_owned())).await, Reply::Ok);
         assert_eq!(cluster.sessions(1).execute(keys[1].clone(), Command::Delete).await, Reply::Int(1));
+        // And used one of them once.
+        assert_eq!(cluster.sessions(1).execute(keys[3].clone(), set("old".to_owned())).await, Reply::Ok);
         let expected = [&nothing[..], &[(keys[0].clone(), 0)]].concat();
-        assert_eq!(cluster.sessions(0).execute_gathered(write("new"), &expected).await, Ok(vec![Reply::Ok; 3]));
+        assert_eq!(cluster.sessions(0).execute_gathered(write("new"), &expected).await, Ok(vec![Reply::Ok; 4]));
         assert_eq!(cluster.sessions(0).execute_gathered(write("newer"), &expected).await, Err(NotTogether::Refuted));
         for key in keys {
             assert_eq!(cluster.sessions(2).execute(key, Command::Get).await, text("new"));
