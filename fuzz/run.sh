@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 seconds=$1
 
 # By how much there is to be found. Memory is limited, so that an input that needs a lot of it is a finding, as one that takes long is.
-declare -A weights=([door]=4 [transactions]=2 [requests]=2 [frames]=2 [patterns]=1 [scores]=1)
+declare -A weights=([door]=4 [strangers]=2 [transactions]=2 [requests]=2 [frames]=2 [patterns]=1 [scores]=1)
 limits=(-rss_limit_mb=1024 -timeout=20 -max_len=8192 -print_final_stats=1)
 
 echo "fuzz: building, a few minutes the first time"
@@ -19,7 +19,7 @@ found=()
 inputs=0
 child=
 trap '[ -z "$child" ] || kill "$child" 2>/dev/null' EXIT
-for target in door transactions requests frames patterns scores; do
+for target in door strangers transactions requests frames patterns scores; do
     share=$((seconds * weights[$target] / total))
     [ "$share" -gt 0 ] || share=1
     folder=../target/fuzz/$target

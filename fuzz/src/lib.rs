@@ -23,7 +23,7 @@ use std::hash::{DefaultHasher, Hasher};
 
 use memory::Memory;
 use peak_alloc::PeakAlloc;
-use redis::fuzzing;
+use redis::{Sessions, fuzzing};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};
 
 #[global_allocator]
@@ -55,9 +55,23 @@ pub fn pieces(input: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// All that a front door with nothing in it answers to `input`, which comes in these pieces. Time passes as soon as everybody waits.
+/// What came of a conversation.
+pub struct Talk {
+    /// All that was answered.
+    pub replies: Vec<u8>,
+    /// How many keys there are afterwards.
+    pub keys: u64,
+}
+
+/// All that a front door with nothing in it answers to what comes in these pieces.
 pub fn conversation<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime without sockets");
+    talk(pieces, None).replies
+}
+
+/// The same for one that has the users of this file. Time passes as soon as everybody waits.
+pub fn talk<'a>(pieces: impl Iterator<Item = &'a [u8]>, users: Option<&[u8]>) -> Talk {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime without sockets");
     runtime.block_on(async {
         let (ours, theirs) = duplex(16 << 10);
         let (mut reader, mut writer) = split(ours);
@@ -73,15 +87,23 @@ pub fn conversation<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
             let _ = writer.shutdown().await;
         };
         let receive = reader.read_to_end(&mut replies);
-        let (_, received, ()) = tokio::join!(fuzzing::serve(Memory::new(MAX_BYTES), theirs, MAX_BYTES), receive, send);
+        let memory = Memory::new(MAX_BYTES);
+        let (_, received, ()) = tokio::join!(fuzzing::serve(memory.clone(), theirs, MAX_BYTES, users), receive, send);
         received.expect("a connection in memory does not break");
-        replies
+        Talk { replies, keys: memory.counts().owned }
     })
 }
 
 /// How many replies there are, each of them whole.
-pub fn count_replies(mut bytes: &[u8]) -> usize {
+pub fn count_replies(bytes: &[u8]) -> usize {
     let mut count = 0;
+    each_reply(bytes, |_| count += 1);
+    count
+}
+
+/// Looks at the first byte of each reply, all of which are whole.
+pub fn each_reply(mut bytes: &[u8], mut look: impl FnMut(u8)) {
+    let mut first = None;
     // Those that are still missing in what is around the next one.
     let mut missing = 0_u64;
     while let Some(kind) = bytes.first() {
@@ -103,8 +125,11 @@ pub fn count_replies(mut bytes: &[u8]) -> usize {
             b'%' => missing += 2 * u64::try_from(number()).expect("a length"),
             other => panic!("`{}` begins no reply", char::from(*other)),
         }
-        count += usize::from(missing == 0);
+        let begun = *first.get_or_insert(*kind);
+        if missing == 0 {
+            first = None;
+            look(begun);
+        }
     }
     assert_eq!(missing, 0, "the last reply is not whole");
-    count
 }

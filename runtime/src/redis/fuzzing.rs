@@ -1,5 +1,6 @@
 //! What the fuzz targets (`fuzz/`) need of the inside of the front door.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -11,6 +12,7 @@ use super::connection;
 use super::context::{Context, Front};
 use super::frame::{Incoming, Limits, Parser, double};
 use super::settings::Settings;
+use super::users::Users;
 
 /// What was read of a client.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,9 +58,10 @@ impl Requests {
     }
 }
 
-/// Serves one client of a front door that has no other, until it goes.
-pub async fn serve<S: Sessions>(sessions: S, stream: impl AsyncRead + AsyncWrite, max_bytes: u64) {
-    let front = Arc::new(Front::new(Settings { max_bytes, ..Settings::default() }));
+/// Serves one client of a front door that has no other, until it goes. `users` is what their file holds, if there are any.
+pub async fn serve<S: Sessions>(sessions: S, stream: impl AsyncRead + AsyncWrite, max_bytes: u64, users: Option<&[u8]>) {
+    let users = users.map(|file| Users::of(Path::new("users"), file.to_vec()).expect("lines of users"));
+    let front = Arc::new(Front::new(Settings { max_bytes, users, ..Settings::default() }));
     let client = front.clients.enter("client".into(), "member".into(), false, front.subscriptions.mailbox(), 0).expect("the first of many");
     let (reader, writer) = split(stream);
     connection::serve(Context { sessions, front, client }, reader, writer).await;

@@ -102,9 +102,14 @@ impl Users {
     /// # Errors
     /// When it is missing, or one of its lines is not right.
     pub async fn open(path: &Path) -> Result<Users, UsersError> {
-        let file = read(path).await?;
+        let users = Users::of(path, read(path).await?)?;
+        info!(users = lock(&users.inner.current).users.len(), "the Redis protocol asks for a user and a password");
+        Ok(users)
+    }
+
+    /// Those that a file names.
+    pub(super) fn of(path: &Path, file: Vec<u8>) -> Result<Users, UsersError> {
         let users = parse(path, &file)?;
-        info!(users = users.len(), "the Redis protocol asks for a user and a password");
         let current = Mutex::new(Arc::new(Table { users, file: Some(file) }));
         Ok(Users { inner: Arc::new(Inner { path: path.to_owned(), current, guesses: Semaphore::new(GUESSES) }) })
     }
