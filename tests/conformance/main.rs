@@ -8,6 +8,7 @@ mod go;
 mod junit;
 mod killed;
 mod left_out;
+mod libtest;
 mod python;
 mod room;
 mod server;

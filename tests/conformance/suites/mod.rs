@@ -1,5 +1,6 @@
 //! The suites, one file each.
 
+mod actix;
 mod connect_redis;
 mod django;
 mod django_redis;
@@ -33,6 +34,7 @@ pub(crate) const ALL: &[Suite] = &[
     rails::SUITE,
     redisstore::SUITE,
     redistore::SUITE,
+    actix::SUITE,
 ];
 
 #[cfg(test)]
