@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import time
 
@@ -35,24 +36,30 @@ def site(**settings):
     with open(HERE / "php.log", "a") as log:
         server = subprocess.Popen(command, env=os.environ | {"PHP_CLI_SERVER_WORKERS": str(WORKERS)}, stdout=log, stderr=log, start_new_session=True)
     try:
-        listens()
+        wait(True)
         yield
     finally:
-        # Its workers are its children, in a group of its own.
+        # Its workers are its children, in a group of its own. They may outlive it for a moment, in which they would be taken for the next server.
         os.killpg(server.pid, 9)
         server.wait()
+        wait(False)
+
+
+def wait(is_open):
+    """Until somebody listens, or nobody does."""
+    until = time.monotonic() + 10
+    while listens() != is_open:
+        if time.monotonic() > until:
+            raise TimeoutError("somebody still listens" if listens() else "nobody listens")
+        time.sleep(0.02)
 
 
 def listens():
-    until = time.monotonic() + 10
-    while True:
-        try:
-            http.client.HTTPConnection("127.0.0.1", PORT, timeout=1).connect()
-            return
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.02)
+    try:
+        socket.create_connection(("127.0.0.1", PORT), timeout=1).close()
+        return True
+    except OSError:
+        return False
 
 
 class Browser:
