@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::bell::{Bell, Call};
 use super::command::Spec;
 use super::frame::{Protocol, Value};
 use super::subscriptions::{Kind, Mailbox};
 use super::users::DEFAULT;
-use bytes::Bytes;
 
 /// All connections.
 #[derive(Debug)]

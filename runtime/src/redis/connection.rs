@@ -145,8 +145,14 @@ impl<'a, S: Sessions> Connection<'a, S> {
             let waiting = !self.output.is_empty();
             let room = self.output.has_room();
             client.set_busy(waiting || is_held || !self.window.is_empty());
+            // Of one that is about to end only that it listens; news only when it can take them.
             let takes_news = self.window.is_empty() && room;
-            let calls = &CALLS[usize::from(!takes_news)..if self.ending.is_none() { CALLS.len() } else { 2 }];
+            let calls: &[Call] = match (self.ending, takes_news) {
+                (None, true) => &[Call::News, Call::Lost, Call::Stop, Call::End],
+                (None, false) => &[Call::Lost, Call::Stop, Call::End],
+                (Some(_), true) => &[Call::News, Call::Lost],
+                (Some(_), false) => &[Call::Lost],
+            };
             tokio::select! {
                 biased;
                 () = self.window.wait(), if !self.window.is_empty() && room => {}
@@ -282,9 +288,6 @@ impl<'a, S: Sessions> Connection<'a, S> {
         is_over && self.window.is_empty() && self.output.is_empty()
     }
 }
-
-/// What a connection is woken for: the first one only when it can take news, the last ones only while it is not about to end.
-const CALLS: [Call; 4] = [Call::News, Call::Lost, Call::Stop, Call::End];
 
 /// Waits until the client has taken nothing for too long.
 async fn stalled(since: &mut Option<Instant>) {
