@@ -21,6 +21,8 @@ pub const MANAGER: &str = "holdfast";
 pub const MEMBER: &str = "member";
 /// Value of [`COMPONENT_LABEL`] on gateways and what serves them.
 pub const GATEWAY: &str = "gateway";
+/// The container of the runtime, in a pod that has one.
+pub const RUNTIME_CONTAINER: &str = "holdfast";
 
 /// Annotation on the SessionView: how many copies the resource asks for. The members bring the view there while they run.
 pub const COPIES_ANNOTATION: &str = "holdfast.dev/copies";

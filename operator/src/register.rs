@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
 
-use crate::build::{APP_CONTAINER, RUNTIME_CONTAINER};
+use crate::build::APP_CONTAINER;
 use crate::cluster::Cluster;
 use crate::observed::Observed;
 
@@ -83,7 +83,7 @@ fn of_member(pod: &Pod) -> Option<&ContainerStatus> {
     let status = pod.status.as_ref()?;
     let named =
         |name| status.init_container_statuses.iter().chain(&status.container_statuses).flatten().find(|container| container.name == name);
-    named(RUNTIME_CONTAINER).or_else(|| named(APP_CONTAINER))
+    named(names::RUNTIME_CONTAINER).or_else(|| named(APP_CONTAINER))
 }
 
 #[cfg(test)]

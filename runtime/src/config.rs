@@ -52,7 +52,7 @@ pub struct Settings {
     #[arg(long, env = "HOLDFAST_POD_IP")]
     pub pod_ip: IpAddr,
     /// The container that the member of each pod runs in.
-    #[arg(long, env = "HOLDFAST_CONTAINER", default_value = "holdfast")]
+    #[arg(long, env = "HOLDFAST_CONTAINER", default_value = names::RUNTIME_CONTAINER)]
     pub container: String,
     /// The headless Service of the members.
     #[arg(long, env = "HOLDFAST_MEMBERS_SERVICE")]

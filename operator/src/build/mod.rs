@@ -26,7 +26,6 @@ pub use self::app_container::NAME as APP_CONTAINER;
 pub(crate) use self::meta::object;
 pub use self::meta::{GATEWAY_IMAGE_ANNOTATION, RUNTIME_IMAGE_ANNOTATION, TLS_ANNOTATION};
 pub use self::once::{admin_secret, empty_view};
-pub use self::runtime_container::NAME as RUNTIME_CONTAINER;
 use crate::cluster::Cluster;
 
 /// Marks objects as built, not yet at the API server.

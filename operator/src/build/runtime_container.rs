@@ -3,18 +3,16 @@
 //! Its startup probe holds the application back until the member has its share of the sessions; the drain starts in its preStop hook, while the
 //! application finishes its requests, because the sidecar itself gets SIGTERM only once the application has exited.
 
+use holdfast_api::names;
 use k8s_openapi::api::core::v1::{Container, ExecAction, Lifecycle, LifecycleHandler};
 
 use super::{Images, member_process, pod};
 use crate::cluster::Cluster;
 
-/// Name of the container.
-pub const NAME: &str = "holdfast";
-
 pub(super) fn build(cluster: &Cluster, images: &Images, tls: bool) -> Container {
     let spec = &cluster.spec;
     Container {
-        name: NAME.to_owned(),
+        name: names::RUNTIME_CONTAINER.to_owned(),
         image: Some(spec.runtime.image.clone().unwrap_or_else(|| images.runtime.clone())),
         args: Some(vec!["run".to_owned()]),
         restart_policy: Some("Always".to_owned()),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use holdfast_api::names;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::{Api, Client};
 use tokio::time::timeout;
@@ -15,10 +16,6 @@ use crate::incarnation::started_second;
 
 /// One call to the API server.
 const DEADLINE: Duration = Duration::from_secs(1);
-
-/// The container of a runtime beside an application. A pod that has one has its member there, also where this member is in an application: its cluster may be on
-/// the way from the one to the other, and an application that ends beside its runtime takes no member along.
-const BESIDE: &str = "holdfast";
 
 /// 2020-01-01: an earlier start was on a clock that had not been set, and no time can be compared with it.
 const EARLIEST: i64 = 1_577_836_800;
@@ -71,7 +68,9 @@ fn judge(pod: Option<&Pod>, container: &str, uid: &str, incarnation: u64) -> Opt
     }
     let status = pod.status.as_ref()?;
     let named = |name| status.init_container_statuses.iter().chain(&status.container_statuses).flatten().find(|status| status.name == name);
-    named(BESIDE).or_else(|| named(container)).and_then(|status| judge_container(status, started))
+    // A pod with a runtime beside its application has its member there, also where this member is in an application: its cluster may be on the way from the
+    // one to the other, and an application that ends beside its runtime takes no member along.
+    named(names::RUNTIME_CONTAINER).or_else(|| named(container)).and_then(|status| judge_container(status, started))
 }
 
 fn judge_container(container: &ContainerStatus, started: i64) -> Option<Death> {
